@@ -1,0 +1,23 @@
+"""need("peft", extra="train") -> the module, or a MissingExtra with the exact line to type."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+from limbeck.errors import MissingExtra
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Import `module`, which comes with `pip install limbeck[extra]`."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        if missing.name and not module.startswith(missing.name):
+            raise  # the package is there, and one of its own dependencies is not: show that
+        raise MissingExtra(
+            f"this needs the package {module.partition('.')[0]!r}, which is not installed",
+            f"python is {sys.executable}",
+            f"pip install 'limbeck[{extra}]'",
+        ) from missing

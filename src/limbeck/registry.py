@@ -1,0 +1,164 @@
+"""Name -> thing. A shelf is a table of "module:attribute" strings; a thing is imported when it is first taken.
+
+Plug-ins register by entry points of the same shape, in the group `limbeck.<shelf>`:
+
+    [project.entry-points."limbeck.adapters"]
+    prefix = "my_package.prefix:PREFIX"
+
+Below the functions stand the records that lie on the shelves: what a plug-in of each kind has to offer."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from limbeck import shelves
+from limbeck.errors import UsageError
+from limbeck.types import Example, Kind, Prediction, Predictor, Price, Recipe, Reply, Request, Task
+
+
+def names(shelf: str) -> dict[str, str]:
+    """{name: "module:attribute"} of one shelf, plug-ins included. Imports nothing."""
+    if shelf not in shelves.SHELVES:
+        raise UsageError(f"there is no shelf {shelf!r}", f"the shelves are {', '.join(shelves.SHELVES)}", "limbeck list")
+    found = {name: where for name, (where, _) in shelves.SHELVES[shelf].items()}
+    for point in entry_points(group=f"limbeck.{shelf}"):
+        found.setdefault(point.name, point.value)
+    return found
+
+
+def about(shelf: str) -> dict[str, str]:
+    """{name: one line} of one shelf."""
+    lines = {name: line for name, (_, line) in shelves.SHELVES[shelf].items()}
+    return {name: lines.get(name, f"from {where.partition(':')[0]}") for name, where in names(shelf).items()}
+
+
+def take(shelf: str, name: str) -> Any:
+    """The thing itself. Raises UsageError with the nearest names where there is no such thing."""
+    where = names(shelf).get(name)
+    if where is None:
+        raise UsageError(f"unknown {shelf.rstrip('s')} {name!r}", near(name, names(shelf)), f"limbeck list {shelf}")
+    module, _, attribute = where.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def near(name: str, known: Sequence[str] | dict[str, str]) -> str:
+    """ "did you mean ..." or the whole list."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
+
+
+# ---- what lies on the shelves --------------------------------------------------------------------------------
+
+Ask = Callable[[Sequence[Request]], "list[Reply | Exception]"]  # one outcome per request, same order
+Note = Callable[[int, int, str], None]  # done, total, what
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """Everything that fitting one candidate may use. folder: its own, for checkpoints; an interrupted fit is resumed
+    from there. ask: the teacher behind the store (None = no teacher). price: of that teacher. embed: texts -> (n, d)
+    float array, L2-normalised rows (None without the train extra). objective: the loss, from its shelf.
+    dev empty = no choosing: train for `epochs` of the recipe's values. deadline_s: seconds left for this fit."""
+
+    task: Task
+    recipe: Recipe
+    train: Sequence[Example]
+    dev: Sequence[Example]
+    seed: int
+    folder: Path
+    note: Note = lambda done, total, what: None
+    ask: Ask | None = None
+    price: Price | None = None
+    objective: Objective | None = None
+    threads: int | None = None
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting gives. chosen: numbers that dev chose (epochs, C, k, ...), used again in the refit on train + dev.
+    history: one dict per epoch. save: writes a self-contained model folder that the adapter's `load` reads back, or
+    None where there is nothing to ship. not_deterministic: why a second run may differ ("" = it may not)."""
+
+    predictor: Predictor
+    chosen: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, float], ...] = ()
+    trainable_parameters: int = 0
+    size_mb: float = 0.0
+    save: Callable[[Path], None] | None = None
+    truncated: int = 0
+    not_deterministic: str = ""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Which numbers move. Either `fit` (own way: head, majority, prompt), or `attach` and `merge` (a torch model in the
+    one training loop). attach(model, recipe) -> model with exactly the trainable parameters requiring grad;
+    merge(model) -> plain model of the base's class. cheap: refitted on train + dev before its test scoring, always.
+    group: baseline | prompt | student. modifiers: kinds of modifier that make sense with it."""
+
+    name: str
+    group: str
+    kinds: tuple[Kind, ...]
+    modifiers: tuple[str, ...] = ()
+    needs_base: bool = True
+    needs_teacher: bool = False
+    cheap: bool = False
+    fit: Callable[[FitJob], Fitted] | None = None
+    attach: Callable[[Any, Recipe], Any] | None = None
+    merge: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Which loss. features(task, examples, tokenizer, max_length) -> list of dicts of int lists, one per training
+    item; loss(model, batch) -> (scalar tensor, {name: float} to log)."""
+
+    name: str
+    kinds: tuple[Kind, ...]
+    features: Callable[..., list[dict[str, Any]]]
+    loss: Callable[..., tuple[Any, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """row(task, example, prediction) -> float, or None = not scored. corpus(task, examples, predictions) -> float or
+    None, where the figure is no mean over rows. Exactly one of the two is set. All metrics: higher is better, or
+    `lower_is_better` is set. bounded: values lie in [0, 1]."""
+
+    name: str
+    kinds: tuple[Kind, ...]
+    row: Callable[[Task, Example, Prediction], float | None] | None = None
+    corpus: Callable[[Task, Sequence[Example], Sequence[Prediction]], float | None] | None = None
+    lower_is_better: bool = False
+    bounded: bool = True
+
+
+class Teacher(Protocol):
+    """A model that is asked. fingerprint: everything that changes its answers (address, model), no secrets; part of
+    the content address. remote: requests cost money or another machine's time. price None = unknown.
+    recording: answers are keyed by task input and do not change with the prompt.
+    ask raises Transient, Declined, MissingKey or ProviderError."""
+
+    name: str
+    model: str
+    fingerprint: str
+    remote: bool
+    recording: bool
+    price: Price | None
+
+    def ask(self, request: Request) -> Reply: ...
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """write(folder of the student, destination) -> the files written; raises ModelError where parity cannot hold."""
+
+    name: str
+    write: Callable[[Path, Path], list[Path]]

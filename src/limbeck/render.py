@@ -1,0 +1,173 @@
+"""Task + input -> text, and text -> answer. The only place where prompts are shaped.
+
+Training, prompting, evaluation and serving all call it, so what was trained is what is served. It makes messages;
+engine.tokens applies a base's chat template. VERSION changes whenever the same task and row would give another text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+
+from limbeck.types import Example, Kind, Message, Status, Task
+
+VERSION = "1"
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+# ---- towards the model -----------------------------------------------------------------------------------------
+
+
+def messages(task: Task, example: Example, shots: Sequence[Example] = (), passages: Sequence[str] = ()) -> tuple[Message, ...]:
+    """What a prompted model is sent: a system message with the task and the form of the answer, the demonstrations
+    and at last the input, each under its heading. The demonstrations of the prompt file come before `shots`."""
+    parts = []
+    if passages:
+        parts.append("Passages:\n" + "\n\n".join(f"[{i}] {text}" for i, text in enumerate(passages, 1)))
+    worked = [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] + list(shots)
+    for shot in worked:
+        parts.append(f"{question(task, shot)}\nAnswer: {shot.output}")
+    parts.append(f"{question(task, example)}\nAnswer:")
+    return (Message(role="system", content=system(task)), Message(role="user", content="\n\n".join(parts)))
+
+
+def system(task: Task) -> str:
+    """Instruction, then the form of the answer."""
+    return f"{task.instruction.strip()}\n\n{answer_form(task)}"
+
+
+def answer_form(task: Task) -> str:
+    if task.kind is Kind.LABEL:
+        return "Answer with exactly one of these labels and nothing else:\n" + "\n".join(f"- {name}" for name in task.labels)
+    if task.kind is Kind.CHOICE:
+        return "Answer with the text of exactly one of the options and nothing else."
+    if task.kind is Kind.SCORE:
+        return f"Answer with one number{span(task)} and nothing else."
+    if task.kind is Kind.FIELDS:
+        return f"Answer with one JSON object that fits this schema and nothing else:\n{task.schema_json or '{}'}"
+    return "Answer with the answer alone, no introduction."
+
+
+def span(task: Task) -> str:
+    return f" from {task.low:g} to {task.high:g}" if task.low is not None and task.high is not None else ""
+
+
+def question(task: Task, example: Example) -> str:
+    """One input as it stands in a prompt."""
+    text = f"Input: {example.input}"
+    if task.kind is Kind.CHOICE and example.choices:
+        text += "\nOptions:\n" + "\n".join(f"{_LETTERS[i % 26]}. {c}" for i, c in enumerate(example.choices))
+    return text
+
+
+def reply_schema(task: Task, example: Example) -> str | None:
+    """JSON schema of a prompted reply: {"answer": ...}. None for free text."""
+    if task.kind is Kind.FIELDS:
+        return task.schema_json
+    if task.kind is Kind.TEXT:
+        return None
+    answer: dict[str, object] = {"type": "string"}
+    if allowed := allowed_answers(task, example):
+        answer["enum"] = list(allowed)
+    shape = {"type": "object", "properties": {"answer": answer}, "required": ["answer"], "additionalProperties": False}
+    return json.dumps(shape, ensure_ascii=False)
+
+
+def source_text(task: Task, example: Example) -> str:
+    """What a trained student reads. An encoder learns the task from its rows: the input alone."""
+    return example.input
+
+
+def allowed_answers(task: Task, example: Example) -> tuple[str, ...]:
+    """The closed set for this row, or () where there is none."""
+    if task.kind is Kind.LABEL:
+        return task.labels
+    if task.kind is Kind.CHOICE:
+        return example.choices or ()
+    return ()
+
+
+# ---- back from the model ---------------------------------------------------------------------------------------
+
+
+def answer(task: Task, example: Example, reply: str) -> tuple[str, Status]:
+    """(canonical answer, status) of a model's reply. Never guesses: what is not clearly one answer is malformed."""
+    text = reply.strip()
+    if not text:
+        return "", Status.EMPTY
+    if task.kind is Kind.FIELDS:
+        value = find_json(text)
+        return (json.dumps(value, ensure_ascii=False, sort_keys=True), Status.OK) if isinstance(value, dict) else ("", Status.MALFORMED)
+    value = find_json(text)
+    if isinstance(value, dict) and "answer" in value:
+        text = "" if value["answer"] is None else str(value["answer"]).strip()
+        if not text:
+            return "", Status.EMPTY
+    elif text.startswith(("{", "```")):
+        return "", Status.MALFORMED
+    return canonical(task, example, text)
+
+
+def canonical(task: Task, example: Example, text: str) -> tuple[str, Status]:
+    """The one spelling of an answer: a label as the task spells it, an option as the row spells it, a plain number."""
+    if task.kind is Kind.SCORE:
+        return number(task, text)
+    allowed = allowed_answers(task, example)
+    if not allowed:
+        return text, Status.OK
+    for same in (str.strip, lambda t: t.strip().casefold(), squeeze):  # exact first: "C" and "C++" squeeze alike
+        equal = [name for name in allowed if same(name) == same(text)]
+        if len(equal) == 1:
+            return equal[0], Status.OK
+    if task.kind is Kind.CHOICE:
+        letter = re.fullmatch(r"\(?([A-Za-z])[).:]?", text.strip()) or re.match(r"\(?([A-Z])[).:]\s", text.strip())
+        if letter and (at := _LETTERS.find(letter[1].upper())) < len(allowed):
+            rest = squeeze(text.strip()[letter.end() :])
+            return (allowed[at], Status.OK) if not rest or rest == squeeze(allowed[at]) else ("", Status.MALFORMED)
+    named = mentions(allowed, stated_answer(text))
+    return (named[0], Status.OK) if len(named) == 1 else ("", Status.MALFORMED)
+
+
+def stated_answer(text: str) -> str:
+    """The part after the last "the answer is" or "Answer:", or the whole."""
+    cuts = list(re.finditer(r"(?:the answer is|answer\s*:)", text, re.I))
+    return text[cuts[-1].end() :] if cuts else text
+
+
+def mentions(allowed: Sequence[str], text: str) -> list[str]:
+    """Allowed answers that stand in the text as whole words; one inside a longer one that also stands there does not count."""
+    flat = f" {squeeze(text)} "
+    found = [name for name in allowed if squeeze(name) and f" {squeeze(name)} " in flat]
+    return [n for n in found if not any(n != m and f" {squeeze(n)} " in f" {squeeze(m)} " for m in found)]
+
+
+def squeeze(text: str) -> str:
+    """Lower case, words and digits only, single blanks; signs that make a number or a symbol of its own survive."""
+    flat = " ".join(re.findall(r"[^\W_]+", text.lower()))
+    return flat or " ".join(text.lower().split())
+
+
+def number(task: Task, text: str) -> tuple[str, Status]:
+    """The only number in the text, within the task's range."""
+    found = re.findall(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?", stated_answer(text))
+    if len(found) != 1:
+        return "", Status.MALFORMED
+    value = float(found[0].replace(",", "."))
+    if not math.isfinite(value) or (task.low is not None and value < task.low) or (task.high is not None and value > task.high):
+        return "", Status.MALFORMED
+    return f"{value:g}", Status.OK
+
+
+def find_json(text: str) -> object | None:
+    """The last complete JSON object or array in a text: bare, in a fence, or after an introduction. Brackets inside
+    strings do not count. None where there is none."""
+    decoder = json.JSONDecoder(strict=False)
+    found, at = None, 0
+    while (start := min((i for i in (text.find("{", at), text.find("[", at)) if i >= 0), default=-1)) >= 0:
+        try:
+            found, at = decoder.raw_decode(text, start)
+        except ValueError:
+            at = start + 1
+    return found

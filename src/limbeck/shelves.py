@@ -1,0 +1,45 @@
+"""Everything that we ship, one greppable line each: name -> ("module:attribute", what it is). Importing it imports nothing."""
+
+from __future__ import annotations
+
+SHELVES: dict[str, dict[str, tuple[str, str]]] = {
+    "adapters": {
+        "majority": ("limbeck.adapters.trivial:MAJORITY", "the most frequent answer (the mean, for scores); the floor"),
+        "nearest": ("limbeck.adapters.trivial:NEAREST", "the answer of the most similar training row"),
+        "prompt": ("limbeck.adapters.prompt:PROMPT", "nothing moves: the teacher is asked; + few:k"),
+        "head": ("limbeck.adapters.head:HEAD", "regression on frozen embeddings; seconds to fit"),
+        "full": ("limbeck.adapters.full:FULL", "every weight of the base"),
+        "lora": ("limbeck.adapters.lora:LORA", "low-rank updates beside the linear layers; lora:r16"),
+    },
+    "objectives": {
+        "sft": ("limbeck.objectives.sft:SFT", "supervised fine-tuning: cross-entropy, or squared error for scores"),
+    },
+    "contexts": {
+        "random": ("limbeck.contexts.shots:pick_random", "few:k, the same k rows for every call, balanced over labels"),
+        "nearest": ("limbeck.contexts.shots:pick_nearest", "few:k:nearest, the k rows with most words in common"),
+    },
+    "metrics": {
+        "accuracy": ("limbeck.metrics.labels:ACCURACY", "share of rows answered right"),
+        "macro_f1": ("limbeck.metrics.labels:MACRO_F1", "mean F1 over labels, each label counting the same"),
+        "spearman": ("limbeck.metrics.numbers:SPEARMAN", "rank correlation of scores"),
+        "pearson": ("limbeck.metrics.numbers:PEARSON", "linear correlation of scores"),
+        "mae": ("limbeck.metrics.numbers:MAE", "mean absolute error of scores (lower is better)"),
+        "exact_match": ("limbeck.metrics.text:EXACT_MATCH", "same text after lower-casing and squeezing blanks and punctuation"),
+        "token_f1": ("limbeck.metrics.text:TOKEN_F1", "F1 over the words of answer and gold"),
+        "chrf": ("limbeck.metrics.text:CHRF", "chrF++ (character and word n-grams), 0 to 1"),
+        "rouge_l": ("limbeck.metrics.text:ROUGE_L", "F1 of the longest common subsequence of words"),
+        "field_f1": ("limbeck.metrics.fields:FIELD_F1", "F1 over the key-value pairs of a JSON object"),
+        "fields_exact": ("limbeck.metrics.fields:FIELDS_EXACT", "every key and value right"),
+    },
+    "teachers": {
+        "openai": ("limbeck.teachers.openai_api:open_teacher", "any OpenAI-compatible endpoint: http://host/v1#model, or a model name"),
+        "recorded": ("limbeck.teachers.recorded:open_teacher", "recorded:<file.jsonl>: replies by task input; free, offline"),
+        "local": ("limbeck.teachers.local:open_teacher", "local:<hub id or path>: a model in this process"),
+    },
+    "exporters": {
+        "folder": ("limbeck.exporters.folder:FOLDER", "safetensors, tokenizer, task, card; loads with limbeck.load"),
+    },
+    "bases": {
+        "minilm": ("limbeck.bases.embedded:MINILM", "all-MiniLM-L6-v2, 22.7M parameters, Apache-2.0, embedded"),
+    },
+}

@@ -1,0 +1,364 @@
+"""The nouns: frozen, documented, and the same after a trip through JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A value: it cannot change, refuses unknown fields, and has a hash of its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def sha(self) -> str:
+        """First 16 hex digits of the sha256 of the canonical JSON."""
+        return sha_of(self.model_dump(mode="json"))
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling per value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def sha_of(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+class Kind(StrEnum):
+    """What an answer looks like (DESIGN section 6)."""
+
+    LABEL = "label"  # one of a closed set, the same for every row
+    CHOICE = "choice"  # one of this row's own options
+    TEXT = "text"  # free text
+    FIELDS = "fields"  # a JSON object with a schema
+    SCORE = "score"  # a number
+
+
+class Status(StrEnum):
+    """What became of one prediction. Only `ok` can be right; the others count as wrong, and are counted."""
+
+    OK = "ok"
+    EMPTY = "empty"
+    MALFORMED = "malformed"
+    ERROR = "error"
+
+
+class Origin(Frozen):
+    """Where a row came from. kind: gold | teacher | generated | retrieved | prompt. row: 1-based line or record."""
+
+    kind: str = "gold"
+    source: str = ""
+    row: int | None = None
+    detail: str = ""
+
+
+class Example(Frozen):
+    """One row. output None = not labelled. choices: this row's options (kind `choice`). confidence in [0, 1]."""
+
+    id: str
+    input: str
+    output: str | None = None
+    choices: tuple[str, ...] | None = None
+    rationale: str | None = None
+    origin: Origin = Origin()
+    confidence: float | None = None
+
+    def blind(self) -> Example:
+        """The row as a predictor may see it: without answer and rationale."""
+        return self.model_copy(update={"output": None, "rationale": None, "confidence": None, "origin": Origin(kind="blind")})
+
+
+class Demonstration(Frozen):
+    """A worked example that stood in the prompt file."""
+
+    input: str
+    output: str
+
+
+class Task(Frozen):
+    """What the prompt asks for. labels: the closed set, in the user's order (kind `label`).
+    schema_json: JSON schema (kind `fields`). low, high: the range of a `score`. metric: the shelf name that chooses.
+    how: who parsed it (rules | teacher). notes: what was uncertain, for the report."""
+
+    name: str
+    instruction: str
+    kind: Kind
+    labels: tuple[str, ...] = ()
+    schema_json: str | None = None
+    low: float | None = None
+    high: float | None = None
+    metric: str = ""
+    demonstrations: tuple[Demonstration, ...] = ()
+    language: str = "en"
+    how: str = "rules"
+    notes: tuple[str, ...] = ()
+
+
+class Split(Frozen):
+    """Ids of one split in order, and the sha256 over ids, inputs and outputs, so that a changed row is noticed."""
+
+    ids: tuple[str, ...]
+    sha: str
+
+
+class Splits(Frozen):
+    """how: one sentence on where the cuts were made. Test is frozen before anything is trained."""
+
+    train: Split
+    dev: Split
+    test: Split
+    seed: int
+    how: str
+
+
+class Value(Frozen):
+    """One derived number of a recipe and why it is what it is. why "set by you" marks an override."""
+
+    name: str
+    value: Any
+    why: str
+
+
+class Recipe(Frozen):
+    """adapter[:arg...] + modifiers @ base, in canonical spelling (recipes.py holds the grammar).
+
+    args: what stands behind the adapter's colon. context, rows, objective: modifier as written, "" = the default
+    (task only; every training row; sft). base "" for majority and nearest-free recipes that need none."""
+
+    adapter: str
+    args: tuple[str, ...] = ()
+    context: str = ""
+    rows: str = ""
+    objective: str = ""
+    base: str = ""
+    values: tuple[Value, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Canonical spelling, e.g. `lora:r8+rag:4@minilm`."""
+        head = ":".join((self.adapter, *self.args))
+        left = "+".join(p for p in (head, self.context, self.rows, self.objective) if p)
+        return f"{left}@{self.base}" if self.base else left
+
+    @property
+    def id(self) -> str:
+        """A file name: readable, then a hash of the canonical string and its values."""
+        readable = "".join(c if c.isalnum() or c in "-." else "-" for c in self.text).strip("-")[:60]
+        return f"{readable}-{sha_of([self.text, [(v.name, v.value) for v in self.values]])[:8]}"
+
+    def value(self, name: str, default: Any = None) -> Any:
+        for item in self.values:
+            if item.name == name:
+                return item.value
+        return default
+
+
+class Prediction(Frozen):
+    """One answer to one row.
+
+    text: the canonical answer ("" unless status is ok). confidence in [0, 1]. scores: probability per allowed
+    answer, where the predictor has them (at most the best ten). latency_ms: of this call alone, None where it was
+    answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error."""
+
+    id: str
+    text: str = ""
+    status: Status = Status.OK
+    latency_ms: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost_usd: float | None = None
+    confidence: float | None = None
+    scores: dict[str, float] | None = None
+    detail: str = ""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """The one protocol: a student, a prompted teacher, nearest neighbour, the majority class, a served endpoint.
+
+    predict: one Prediction per input, same order, same ids; inputs are `Example.blind()` rows. Raises only where no
+    answer at all is possible (ProviderError, CapReached); one bad row is a Prediction with a status."""
+
+    def predict(self, inputs: Sequence[Example]) -> list[Prediction]: ...
+
+
+class Message(Frozen):
+    """role: system | user | assistant."""
+
+    role: str
+    content: str
+
+
+class Request(Frozen):
+    """One question to a teacher. schema_json: the reply must fit this JSON schema. row: the Example that is asked
+    about, for recordings (keyed by task input); it is no part of the content address."""
+
+    messages: tuple[Message, ...]
+    schema_json: str | None = None
+    temperature: float = 0.0
+    max_tokens: int = 512
+    n: int = 1
+    seed: int | None = None
+    row: Example | None = None
+
+    def body(self) -> dict[str, Any]:
+        """What is sent and hashed; everything but `row`."""
+        return self.model_dump(mode="json", exclude={"row"}, exclude_none=True)
+
+
+class Reply(Frozen):
+    """texts, finish: one per choice (finish: stop | length | ...). latency_ms: wall time of the request that
+    succeeded. tokens as the provider billed them."""
+
+    texts: tuple[str, ...]
+    finish: tuple[str, ...]
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_ms: float = 0.0
+    model: str = ""
+
+
+class Price(Frozen):
+    """USD per million tokens in and out. source, date: where the figure was read, and when."""
+
+    usd_per_mtok_in: float
+    usd_per_mtok_out: float
+    source: str = ""
+    date: str = ""
+
+    def of(self, tokens_in: int, tokens_out: int) -> float:
+        return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6
+
+
+class Score(Frozen):
+    """One metric over one split. value None = could not be scored. low, high: 95 % interval (paired bootstrap draws
+    shared by every candidate). n: rows scored. not_scored: rows whose metric was None."""
+
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    not_scored: int = 0
+
+
+class Versus(Frozen):
+    """Paired comparison on the same rows. difference = ours - theirs, with its 95 % interval; p_value of the exact
+    McNemar test where outcomes are right or wrong, of the paired bootstrap elsewhere."""
+
+    other: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    test: str
+
+
+class Row(Frozen):
+    """One candidate in the report. Units are in the names; None = not measured or not applicable.
+
+    state: ok | failed | skipped | partial. reason: why it is not ok. group: baseline | prompt | student.
+    fitted_on: which rows its test predictions were trained on (train, or train+dev after the choice)."""
+
+    recipe: str
+    id: str
+    group: str
+    state: str = "ok"
+    reason: str = ""
+    fitted_on: str = "train"
+    dev: Score | None = None
+    test: Score | None = None
+    more: tuple[Score, ...] = ()  # further metrics on test
+    versus: Versus | None = None  # against the best baseline
+    statuses: dict[str, int] = {}
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    throughput_rows_s: float | None = None
+    usd_per_1000: float | None = None
+    break_even_calls: float | None = None
+    size_mb: float | None = None
+    trainable_parameters: int | None = None
+    train_s: float | None = None
+    peak_memory_mb: float | None = None
+    ece: float | None = None
+    thresholds: tuple[dict[str, float], ...] = ()  # dev: {threshold, coverage, accuracy}
+    calibration: tuple[dict[str, float], ...] = ()  # test: {low, high, n, confidence, accuracy}
+    history: tuple[dict[str, float], ...] = ()  # per epoch: {epoch, train_loss, dev}
+    values: tuple[Value, ...] = ()
+
+
+class Report(Frozen):
+    """Everything that the pages show. Built from the run folder alone; rendering it needs no model."""
+
+    task: Task
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    sizes: dict[str, int]
+    split_how: str
+    origins: dict[str, int]
+    rejected: dict[str, int]
+    warnings: tuple[str, ...]
+    rows: tuple[Row, ...]
+    chance: float | None
+    best_baseline: str | None
+    best_student: str | None
+    winner: str | None
+    verdict: str
+    advice: str  # ship | prompt | label-more | none
+    rule: str  # the winner rule, in words
+    partial: bool
+    ledger: dict[str, Any]
+    confusion: tuple[dict[str, Any], ...] = ()  # best student on test: {gold, predicted, n}
+    errors: tuple[dict[str, Any], ...] = ()  # worth reading: {id, input, gold, answers: {recipe: text}, confidence}
+    not_deterministic: tuple[str, ...] = ()
+    test_scored: int = 1
+    seconds: dict[str, float] = {}
+
+
+class Card(Frozen):
+    """What a student folder says of itself (student.json)."""
+
+    format: int = 1
+    task: Task
+    recipe: str
+    base: str
+    base_licence: str
+    base_sha: str
+    origins: dict[str, int]
+    dev: Score | None = None
+    test: Score | None = None
+    threshold: float | None = None
+    max_length: int = 256
+    render: str = ""  # render.VERSION it was trained with
+    versions: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Settings(Frozen):
+    """What the user asked for, after front matter and command line are merged. Paths are as given.
+
+    budget_usd, budget_s: hard caps. columns: {ours: theirs}. overrides: --set name=value. machine_usd_per_hour:
+    what an hour of this machine is worth in the break-even."""
+
+    prompt: str
+    rows: tuple[str, ...] = ()
+    dev: str | None = None
+    test: str | None = None
+    unlabelled: str | None = None
+    columns: dict[str, str] = {}
+    kind: str | None = None
+    teacher: str | None = None
+    price: Price | None = None
+    candidates: tuple[str, ...] = ()
+    budget_usd: float = 5.0
+    budget_s: float = 1800.0
+    seed: int = 0
+    threads: int | None = None
+    overrides: dict[str, Any] = {}
+    require_win: bool = False
