@@ -46,7 +46,7 @@ def answer_form(task: Task) -> str:
     if task.kind is Kind.SCORE:
         return f"Answer with one number{span(task)} and nothing else."
     if task.kind is Kind.FIELDS:
-        return f"Answer with one JSON object that fits this schema and nothing else:\n{task.schema_json or '{}'}"
+        return f"Answer with one JSON object that fits this schema and nothing else:\n{task.output_schema or '{}'}"
     return "Answer with the answer alone, no introduction."
 
 
@@ -65,7 +65,7 @@ def question(task: Task, example: Example) -> str:
 def reply_schema(task: Task, example: Example) -> str | None:
     """JSON schema of a prompted reply: {"answer": ...}. None for free text."""
     if task.kind is Kind.FIELDS:
-        return task.schema_json
+        return task.output_schema
     if task.kind is Kind.TEXT:
         return None
     answer: dict[str, object] = {"type": "string"}

@@ -83,14 +83,14 @@ class Demonstration(Frozen):
 
 class Task(Frozen):
     """What the prompt asks for. labels: the closed set, in the user's order (kind `label`).
-    schema_json: JSON schema (kind `fields`). low, high: the range of a `score`. metric: the shelf name that chooses.
+    output_schema: JSON schema (kind `fields`). low, high: the range of a `score`. metric: the shelf name that chooses.
     how: who parsed it (rules | teacher). notes: what was uncertain, for the report."""
 
     name: str
     instruction: str
     kind: Kind
     labels: tuple[str, ...] = ()
-    schema_json: str | None = None
+    output_schema: str | None = None
     low: float | None = None
     high: float | None = None
     metric: str = ""
@@ -101,10 +101,10 @@ class Task(Frozen):
 
 
 class Split(Frozen):
-    """Ids of one split in order, and the sha256 over ids, inputs and outputs, so that a changed row is noticed."""
+    """Ids of one split in order, and the digest (sha256) over ids, inputs and outputs, so that a changed row is noticed."""
 
     ids: tuple[str, ...]
-    sha: str
+    digest: str
 
 
 class Splits(Frozen):
@@ -196,11 +196,11 @@ class Message(Frozen):
 
 
 class Request(Frozen):
-    """One question to a teacher. schema_json: the reply must fit this JSON schema. row: the Example that is asked
+    """One question to a teacher. reply_schema: the reply must fit this JSON schema. row: the Example that is asked
     about, for recordings (keyed by task input); it is no part of the content address."""
 
     messages: tuple[Message, ...]
-    schema_json: str | None = None
+    reply_schema: str | None = None
     temperature: float = 0.0
     max_tokens: int = 512
     n: int = 1
