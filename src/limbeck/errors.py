@@ -58,14 +58,22 @@ class DiskFull(MissingError):
 
 
 class ProviderError(LimbeckError):
+    """`kind`: one word for what happened, the provider's own where it gave one: no_recording, insufficient_quota, timeout."""
+
     exit_code = 4
+
+    def __init__(self, what: str, have: str = "", do: str = "", *, kind: str = ""):
+        super().__init__(what, have, do)
+        self.kind = kind
 
 
 class Transient(ProviderError):
     """Worth another try. `retry_after_s`: what the provider asked for, or None. `status`: HTTP status, or None."""
 
-    def __init__(self, what: str, have: str = "", do: str = "", *, retry_after_s: float | None = None, status: int | None = None):
-        super().__init__(what, have, do)
+    def __init__(
+        self, what: str, have: str = "", do: str = "", *, kind: str = "", retry_after_s: float | None = None, status: int | None = None
+    ):
+        super().__init__(what, have, do, kind=kind)
         self.retry_after_s, self.status = retry_after_s, status
 
 

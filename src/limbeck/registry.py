@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from limbeck import shelves
 from limbeck.errors import UsageError
-from limbeck.types import Example, Kind, Prediction, Predictor, Price, Recipe, Reply, Request, Task
+from limbeck.types import Card, Example, Kind, Prediction, Predictor, Price, Recipe, Reply, Request, Task
 
 
 def names(shelf: str) -> dict[str, str]:
@@ -62,8 +62,8 @@ Note = Callable[[int, int, str], None]  # done, total, what
 @dataclass(frozen=True)
 class FitJob:
     """Everything that fitting one candidate may use. folder: its own, for checkpoints; an interrupted fit is resumed
-    from there. ask: the teacher behind the store (None = no teacher). price: of that teacher. embed: texts -> (n, d)
-    float array, L2-normalised rows (None without the train extra). objective: the loss, from its shelf.
+    from there. ask: the teacher behind the store (None = no teacher). shots: input -> demonstrations.
+    price: of that teacher. objective: the loss, from its shelf.
     dev empty = no choosing: train for `epochs` of the recipe's values. deadline_s: seconds left for this fit."""
 
     task: Task
@@ -74,6 +74,7 @@ class FitJob:
     folder: Path
     note: Note = lambda done, total, what: None
     ask: Ask | None = None
+    shots: Callable[[Example], Sequence[Example]] | None = None
     price: Price | None = None
     objective: Objective | None = None
     threads: int | None = None
@@ -101,12 +102,15 @@ class Adapter:
     """Which numbers move. Either `fit` (own way: head, majority, prompt), or `attach` and `merge` (a torch model in the
     one training loop). attach(model, recipe) -> model with exactly the trainable parameters requiring grad;
     merge(model) -> plain model of the base's class. cheap: refitted on train + dev before its test scoring, always.
-    group: baseline | prompt | student. modifiers: kinds of modifier that make sense with it."""
+    group: baseline | prompt | student. modifiers: axes (context, rows, objective) whose modifiers make sense with it.
+    args: regular expression of what may stand behind its colon, "" = nothing. The module that holds the record is
+    imported to read a recipe: torch is imported inside the functions."""
 
     name: str
     group: str
     kinds: tuple[Kind, ...]
     modifiers: tuple[str, ...] = ()
+    args: str = ""
     needs_base: bool = True
     needs_teacher: bool = False
     cheap: bool = False
@@ -130,7 +134,8 @@ class Objective:
 class Metric:
     """row(task, example, prediction) -> float, or None = not scored. corpus(task, examples, predictions) -> float or
     None, where the figure is no mean over rows. Exactly one of the two is set. All metrics: higher is better, or
-    `lower_is_better` is set. bounded: values lie in [0, 1]."""
+    `lower_is_better` is set. bounded: values lie in [0, 1]. prepare: reads the rows once and gives row numbers -> the
+    corpus figure on those rows, for the bootstrap, which asks a thousand times; set with every corpus."""
 
     name: str
     kinds: tuple[Kind, ...]
@@ -138,13 +143,15 @@ class Metric:
     corpus: Callable[[Task, Sequence[Example], Sequence[Prediction]], float | None] | None = None
     lower_is_better: bool = False
     bounded: bool = True
+    prepare: Callable[[Task, Sequence[Example], Sequence[Prediction]], Callable[[Sequence[int]], float | None]] | None = None
 
 
 class Teacher(Protocol):
     """A model that is asked. fingerprint: everything that changes its answers (address, model), no secrets; part of
     the content address. remote: requests cost money or another machine's time. price None = unknown.
     recording: answers are keyed by task input and do not change with the prompt.
-    ask raises Transient, Declined, MissingKey or ProviderError."""
+    ask: may be called from several threads where remote; gives 1 to n texts, Transient(kind="timeout") after timeout_s
+    (a teacher in this process cannot be interrupted); raises Transient, Declined, MissingKey or ProviderError."""
 
     name: str
     model: str
@@ -153,12 +160,12 @@ class Teacher(Protocol):
     recording: bool
     price: Price | None
 
-    def ask(self, request: Request) -> Reply: ...
+    def ask(self, request: Request, timeout_s: float = 60.0) -> Reply: ...
 
 
 @dataclass(frozen=True)
 class Exporter:
-    """write(folder of the student, destination) -> the files written; raises ModelError where parity cannot hold."""
+    """write(model folder, destination, card) -> the files written; raises ModelError where parity cannot hold."""
 
     name: str
-    write: Callable[[Path, Path], list[Path]]
+    write: Callable[[Path, Path, Card], list[Path]]

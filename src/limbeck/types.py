@@ -214,7 +214,7 @@ class Request(Frozen):
 
 class Reply(Frozen):
     """texts, finish: one per choice (finish: stop | length | ...). latency_ms: wall time of the request that
-    succeeded. tokens as the provider billed them."""
+    succeeded. tokens as the provider billed them; estimated: it named none, so they are characters / 4."""
 
     texts: tuple[str, ...]
     finish: tuple[str, ...]
@@ -222,6 +222,7 @@ class Reply(Frozen):
     tokens_out: int = 0
     latency_ms: float = 0.0
     model: str = ""
+    estimated: bool = False
 
 
 class Price(Frozen):
@@ -316,6 +317,7 @@ class Report(Frozen):
     ledger: dict[str, Any]
     confusion: tuple[dict[str, Any], ...] = ()  # best student on test: {gold, predicted, n}
     errors: tuple[dict[str, Any], ...] = ()  # worth reading: {id, input, gold, answers: {recipe: text}, confidence}
+    growth: tuple[dict[str, float], ...] = ()  # what more rows bring: {rows, dev} of the head, refitted on shares of train
     not_deterministic: tuple[str, ...] = ()
     test_scored: int = 1
     seconds: dict[str, float] = {}

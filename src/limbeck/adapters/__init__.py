@@ -1,0 +1,1 @@
+"""Which numbers move: one file each."""

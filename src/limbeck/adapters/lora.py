@@ -1,0 +1,51 @@
+"""lora: low-rank updates beside the frozen linear layers (Hu et al. 2022, arXiv 2106.09685).
+
+    x (B, T, in) --> W (out, in), frozen ------------------------> + --> (B, T, out)
+          \\--> dropout --> A (r, in) --> B (out, r) --> * alpha / r /        B starts at zero
+
+Written lora:r16, or with values rank, alpha (2 * rank), lora_dropout. Merged: W + alpha / r * B A, a plain model again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from limbeck.errors import UsageError
+from limbeck.need import need
+from limbeck.registry import Adapter
+from limbeck.types import Kind, Recipe
+
+
+def attach(model: Any, recipe: Recipe) -> Any:
+    """Every linear layer of the encoder's layers gets an A and a B; nothing else moves."""
+    peft = need("peft", extra="train")
+    rank = rank_of(recipe)
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear) and "layer." in name}
+    config = peft.LoraConfig(
+        r=rank,
+        lora_alpha=recipe.value("alpha", 2 * rank),
+        lora_dropout=recipe.value("lora_dropout", 0.0),
+        target_modules=list(layers),
+        bias="none",
+    )
+    wrapped = peft.get_peft_model(model, config)
+    moving = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
+    assert moving == sum(rank * (m.in_features + m.out_features) for m in layers.values())
+    return wrapped
+
+
+def merge(model: Any) -> Any:
+    return model.merge_and_unload(safe_merge=True)
+
+
+def rank_of(recipe: Recipe) -> int:
+    """lora:r16 -> 16; else the value `rank`, else 8."""
+    for arg in recipe.args:
+        if arg.startswith("r") and arg[1:].isdigit() and int(arg[1:]) > 0:
+            return int(arg[1:])
+        raise UsageError(f"lora does not know {arg!r}", "it takes a rank", "write lora:r8")
+    return int(recipe.value("rank", 8))
+
+
+LORA = Adapter(name="lora", group="student", kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE), modifiers=("rows", "objective"), attach=attach, merge=merge)

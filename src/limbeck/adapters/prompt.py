@@ -1,0 +1,105 @@
+"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k).
+
+An empty, cut or malformed reply is asked again up to RE_ASKS times with another seed, so that it is another request;
+every reply is paid for and counted in the row's cost. What is still no answer then counts as wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from limbeck import render
+from limbeck.errors import CapReached, Declined, MissingError
+from limbeck.registry import Adapter, Ask, FitJob, Fitted
+from limbeck.types import Example, Kind, Prediction, Price, Reply, Request, Status, Task
+
+RE_ASKS = 2
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """A Predictor. shots: input -> demonstrations."""
+
+    task: Task
+    ask: Ask
+    price: Price | None
+    shots: Callable[[Example], Sequence[Example]]
+    max_tokens: int
+
+    def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        replies: list[list[Reply | Exception]] = [[] for _ in inputs]
+        open_rows = list(range(len(inputs)))
+        for attempt in range(1 + RE_ASKS):
+            outcomes = self.ask([self.request(inputs[i], attempt) for i in open_rows])
+            for i, outcome in zip(open_rows, outcomes, strict=True):
+                replies[i].append(outcome)
+            open_rows = [
+                i for i in open_rows if isinstance(replies[i][-1], Reply) and self.read(inputs[i], replies[i][-1])[1] is not Status.OK
+            ]
+            if not open_rows:
+                break
+        return [self.prediction(row, got) for row, got in zip(inputs, replies, strict=True)]
+
+    def request(self, row: Example, attempt: int) -> Request:
+        return Request(
+            messages=render.messages(self.task, row, self.shots(row)),
+            reply_schema=render.reply_schema(self.task, row),
+            max_tokens=self.max_tokens,
+            seed=attempt or None,
+            row=row,
+        )
+
+    def read(self, row: Example, reply: Reply | Exception) -> tuple[str, Status]:
+        if not isinstance(reply, Reply):
+            return "", Status.ERROR
+        if reply.finish and reply.finish[0] == "length" and self.task.kind is not Kind.TEXT and render.find_json(reply.texts[0]) is None:
+            return "", Status.MALFORMED if reply.texts[0].strip() else Status.EMPTY  # cut off: no answer can be told for sure
+        return render.answer(self.task, row, reply.texts[0] if reply.texts else "")
+
+    def prediction(self, row: Example, got: Sequence[Reply | Exception]) -> Prediction:
+        paid = [r for r in got if isinstance(r, Reply)]
+        spent = {
+            "tokens_in": sum(r.tokens_in for r in paid),
+            "tokens_out": sum(r.tokens_out for r in paid),
+            "latency_ms": sum(r.latency_ms for r in paid) or None,
+            "cost_usd": self.price.of(sum(r.tokens_in for r in paid), sum(r.tokens_out for r in paid)) if self.price else None,
+        }
+        last = paid[-1] if paid else got[-1]  # a re-ask that failed leaves the bad reply standing
+        if isinstance(last, Exception):
+            return Prediction(id=row.id, status=Status.ERROR, detail=f"{type(last).__name__}: {last}"[:500])
+        text, status = self.read(row, last)
+        return Prediction(id=row.id, text=text, status=status, detail=last.texts[0][:2000] if last.texts else "", **spent)
+
+
+def fit(job: FitJob) -> Fitted:
+    if job.ask is None:
+        raise MissingError(
+            "this recipe asks a teacher, and there is none", f"the recipe is {job.recipe.text}", "--teacher http://host/v1#model"
+        )
+    predictor = Prompted(
+        job.task, job.ask, job.price, job.shots or (lambda example: ()), max_tokens=int(job.recipe.value("max_tokens", 256))
+    )
+    return Fitted(predictor=predictor)
+
+
+def unanswered(predictions: Sequence[Prediction]) -> dict[str, int]:
+    """{error class: rows} of the rows for which nothing came back."""
+    counts: dict[str, int] = {}
+    for p in predictions:
+        if p.status is Status.ERROR:
+            kind = p.detail.partition(":")[0]
+            counts[kind] = counts.get(kind, 0) + 1
+    return counts
+
+
+FINAL = (Declined.__name__,)  # asking again is no use; the others may be answered on another day
+CAP = CapReached.__name__
+
+PROMPT = Adapter(
+    name="prompt",
+    group="prompt",
+    kinds=tuple(Kind),
+    modifiers=("context",),
+    needs_teacher=True,
+    fit=fit,
+)

@@ -1,0 +1,1 @@
+"""Bases that come with an installation, and where to find others."""

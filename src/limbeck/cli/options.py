@@ -1,0 +1,149 @@
+"""Settings from the prompt's front matter and the command line; the command line wins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import UsageError
+from limbeck.tasks.frontmatter import split_front_matter
+from limbeck.teachers.prices import parse_price
+from limbeck.types import Settings
+
+LISTS = ("rows", "candidates")
+PATHS = ("dev", "test", "unlabelled")
+KNOWN = (
+    "rows",
+    "dev",
+    "test",
+    "unlabelled",
+    "columns",
+    "kind",
+    "teacher",
+    "price",
+    "candidates",
+    "budget",
+    "seed",
+    "threads",
+    "set",
+    "require_win",
+    "out",
+)
+
+
+def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path]:
+    """(settings, prompt text without front matter, run folder). Paths in the front matter are relative to the prompt."""
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as missing:
+        raise UsageError(
+            f"there is no prompt file {path}", f"the folder is {file.absolute().parent}", "limbeck run PROMPT, with a .md or .txt file"
+        ) from missing
+    except (IsADirectoryError, UnicodeDecodeError, PermissionError) as error:
+        raise UsageError(f"cannot read the prompt file {path}", str(error), "give a .md or .txt file in UTF-8") from error
+    matter, prompt = split_front_matter(text)
+    options = {k.replace("-", "_"): v for k, v in matter.items()}
+    if unknown := set(options) - set(KNOWN):
+        raise UsageError(
+            f"{path}: unknown setting {sorted(unknown)[0]!r} in the front matter",
+            f"there are: {', '.join(KNOWN)}",
+            "correct or remove that line",
+        )
+    beside(options, file.parent)
+    options.update({k: v for k, v in given.items() if v not in (None, (), {}, False)})
+    usd, seconds = budget(options.get("budget"))
+    try:
+        settings = Settings(
+            prompt=path,
+            rows=as_list(options.get("rows")),
+            dev=options.get("dev"),
+            test=options.get("test"),
+            unlabelled=options.get("unlabelled"),
+            columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
+            kind=options.get("kind"),
+            teacher=options.get("teacher"),
+            price=parse_price(str(options["price"])) if options.get("price") is not None else None,
+            candidates=as_list(options.get("candidates")),
+            budget_usd=usd,
+            budget_s=seconds,
+            seed=int(options.get("seed") or 0),
+            threads=int(options["threads"]) if options.get("threads") else None,
+            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()},
+            require_win=bool(options.get("require_win")),
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a setting of {path} has the wrong form", str(error).splitlines()[0], "limbeck run --help") from error
+    out = Path(options["out"]) if options.get("out") else Path("runs") / default_name(file)
+    return settings, prompt, out
+
+
+def beside(options: dict[str, Any], folder: Path) -> None:
+    """Paths of the front matter, seen from where the prompt file lies."""
+
+    def near(value: str) -> str:
+        return value if Path(value).is_absolute() else str(folder / value)
+
+    if options.get("rows") is not None:
+        options["rows"] = [near(v) for v in as_list(options["rows"])]
+    for name in PATHS:
+        if options.get(name):
+            options[name] = near(str(options[name]))
+    for prefix in ("recorded:", "local:."):
+        if str(options.get("teacher") or "").startswith(prefix):
+            head, _, rest = str(options["teacher"]).partition(":")
+            options["teacher"] = f"{head}:{near(rest)}"
+
+
+def default_name(file: Path) -> str:
+    """The prompt's own name; its folder's, where the file is only called prompt."""
+    stem = file.stem
+    return file.absolute().parent.name if stem.lower() in ("prompt", "readme", "task") else stem
+
+
+def as_list(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    return tuple(p.strip() for part in parts for p in str(part).split(",") if p.strip())
+
+
+def pairs(value: Any, example: str) -> dict[str, str]:
+    """ "a=b,c=d" or a mapping or a list of "a=b"."""
+    if not value:
+        return {}
+    if isinstance(value, dict):
+        return {str(k): str(v) for k, v in value.items()}
+    found = {}
+    for part in as_list(value):
+        name, equals, right = part.partition("=")
+        if not equals or not name.strip() or not right.strip():
+            raise UsageError(f"cannot read {part!r}", "it has the form name=value", example)
+        found[name.strip()] = right.strip()
+    return found
+
+
+def plain(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+UNITS = {"usd": 1.0, "$": 1.0, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
+def budget(value: Any) -> tuple[float, float]:
+    """ "5usd", "20min", "2usd,1h" -> (USD, seconds). What is not named keeps its default, 5 USD and 30 minutes."""
+    usd, seconds = 5.0, 1800.0
+    for part in as_list(value):
+        found = re.fullmatch(r"\$?\s*(\d+(?:\.\d+)?)\s*([a-z$]*)", part.lower())
+        unit = (found[2] or ("usd" if part.startswith("$") else "")) if found else ""
+        if not found or unit not in UNITS:
+            raise UsageError(f"cannot read the budget {part!r}", "money in usd, time in s, min or h", "--budget 5usd,30min")
+        amount = float(found[1]) * UNITS[unit]
+        usd, seconds = (amount, seconds) if unit in ("usd", "$") else (usd, amount)
+    return usd, seconds

@@ -1,0 +1,63 @@
+"""`limbeck list` and `limbeck info`: the catalogue, without importing what lies in it."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("list")
+@click.argument("shelf", required=False)
+@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+def list_(shelf: str | None, machine: bool) -> None:
+    """What there is, a line each; SHELF narrows it: adapters, objectives, contexts, metrics, teachers, exporters, bases."""
+    from limbeck import registry, shelves
+
+    if shelf is not None:
+        registry.names(shelf)
+    found = {name: registry.about(name) for name in ([shelf] if shelf else shelves.SHELVES)}
+    if machine:
+        return click.echo(json.dumps(found, ensure_ascii=False))
+    width = max(len(name) for lines in found.values() for name in lines)
+    for name, lines in found.items():
+        click.echo(click.style(name, bold=True))
+        for thing, line in lines.items():
+            click.echo(f"  {thing:{width}}  {line}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+def info(name: str, machine: bool) -> None:
+    """One thing from a shelf, whole: what it is, where it lives, what it takes. `limbeck info recipes`: the grammar."""
+    from limbeck import recipes, registry, shelves
+    from limbeck.errors import UsageError
+
+    if name == "recipes":
+        known = {"grammar": (recipes.__doc__ or "").strip(), "modifiers": recipes.SHIPPED, "numbers": sorted(recipes.known_values())}
+        return click.echo(
+            json.dumps(known)
+            if machine
+            else f"{known['grammar']}\n\nmodifiers: {recipes.SHIPPED}\n--set names: {', '.join(known['numbers'])}"
+        )
+    shelf = next((s for s in shelves.SHELVES if name in registry.names(s)), None)
+    if shelf is None:
+        every = [n for s in shelves.SHELVES for n in registry.names(s)]
+        raise UsageError(f"there is no {name!r}", registry.near(name, every), "limbeck list")
+    thing = registry.take(shelf, name)
+    module = __import__(registry.names(shelf)[name].partition(":")[0], fromlist=["_"])
+    found = {
+        "name": name,
+        "shelf": shelf,
+        "what": registry.about(shelf)[name],
+        "where": registry.names(shelf)[name],
+        "about": (module.__doc__ or "").strip(),
+    }
+    fields = getattr(thing, "__dataclass_fields__", {})
+    found |= {k: v for k in fields if isinstance(v := getattr(thing, k), str | int | bool | tuple) and k not in found}
+    if machine:
+        return click.echo(json.dumps(found, ensure_ascii=False, default=str))
+    for key, value in found.items():
+        text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        click.echo(f"{key:12} {text}")

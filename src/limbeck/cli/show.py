@@ -1,0 +1,61 @@
+"""`limbeck report` and `limbeck explain`: read a run folder, without a model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path())
+@click.option("--markdown", is_flag=True, help="Markdown instead of the table.")
+@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+def report(folder: str, markdown: bool, machine: bool) -> None:
+    """The table of a finished run. Rebuilds 5-report.{json,md,html} from the stored predictions."""
+    from limbeck.hallway import rebuild_report
+    from limbeck.run import RunFolder
+
+    found = rebuild_report(RunFolder(folder).must_exist())
+    if machine:
+        return click.echo(found.model_dump_json())
+    if markdown:
+        from limbeck.report import markdown as as_markdown
+
+        return click.echo(as_markdown(found))
+    show_report(found)
+
+
+def show_report(found: Any) -> None:
+    from rich.console import Console
+
+    from limbeck.report import terminal
+
+    console = Console()
+    console.print(terminal(found, console.width))
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path())
+@click.argument("row_id")
+@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+def explain(folder: str, row_id: str, machine: bool) -> None:
+    """Where a row came from; what each candidate answered on it."""
+    from limbeck.explain import explain_row
+    from limbeck.run import RunFolder
+
+    found = explain_row(RunFolder(folder).must_exist(), row_id)
+    if machine:
+        return click.echo(json.dumps(found, ensure_ascii=False))
+    click.echo(f"row {found['id']} ({found['split']}), from {found['origin']}")
+    click.echo(f"  input   {found['input']}")
+    if found.get("choices"):
+        click.echo(f"  options {' | '.join(found['choices'])}")
+    click.echo(f"  gold    {found['output']}")
+    for line in found["answers"]:
+        mark = " " if line["right"] is None else "+" if line["right"] else "-"
+        sure = f"  ({line['confidence']:.2f})" if line["confidence"] is not None else ""
+        click.echo(f"  {mark} {line['recipe']:28} {line['text'] or '(' + line['status'] + ')'}{sure}")
+    for other in found["near"]:
+        click.echo(f"  near    {other['id']} ({other['split']}, {other['jaccard']:.2f}): {other['input'][:100]}")

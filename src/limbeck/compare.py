@@ -1,0 +1,434 @@
+"""The choice on dev, the scores on test, the verdict. Reads the run folder alone: no model, no teacher.
+
+Every number comes from a stored prediction (4-predictions) or a stored measurement (4-students/<id>/*.json)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from limbeck import registry, stats
+from limbeck.candidates import Record, predictions
+from limbeck.registry import Metric
+from limbeck.run import RunFolder, read_json, read_lines
+from limbeck.types import Example, Frozen, Kind, Prediction, Recipe, Report, Row, Score, Splits, Status, Task, Versus
+
+RESAMPLES = 1000
+MARGIN = 0.02  # a student may lose this much to a prompt, at the lower end of the interval, and still be shipped
+FURTHER = {
+    Kind.LABEL: ("macro_f1",),
+    Kind.CHOICE: (),
+    Kind.SCORE: ("pearson", "mae"),
+    Kind.TEXT: ("exact_match", "rouge_l"),
+    Kind.FIELDS: ("fields_exact",),
+}
+
+
+class Choice(Frozen):
+    """What dev chose: recipe ids. Nothing about test."""
+
+    best_student: str | None = None
+    best_baseline: str | None = None
+    dev: dict[str, float] = {}
+
+
+def choose(task: Task, records: Sequence[Record], dev: Sequence[Example], answers: dict[str, list[Prediction]]) -> Choice:
+    """The best dev value among students, and among baselines and prompts; on a tie the one named first (the cheaper)."""
+    metric: Metric = registry.take("metrics", task.metric)
+    values: dict[str, float] = {}
+    best: dict[bool, tuple[float, str]] = {}
+    for record in records:
+        if record.state != "ok" or (value := figure(metric, task, dev, answers[record.recipe.id])) is None:
+            continue
+        values[record.recipe.id] = value
+        rank = -value if metric.lower_is_better else value
+        side = record.group == "student"
+        if side not in best or rank > best[side][0]:
+            best[side] = (rank, record.recipe.id)
+    return Choice(
+        best_student=best[True][1] if True in best else None,
+        best_baseline=best[False][1] if False in best else None,
+        dev=values,
+    )
+
+
+def figure(metric: Metric, task: Task, rows: Sequence[Example], found: Sequence[Prediction]) -> float | None:
+    """The metric over all rows; rows that are not scored are left out."""
+    if metric.corpus is not None:
+        return metric.corpus(task, rows, found)
+    values = [v for v in row_values(metric, task, rows, found) if v is not None]
+    return sum(values) / len(values) if values else None
+
+
+def row_values(metric: Metric, task: Task, rows: Sequence[Example], found: Sequence[Prediction]) -> list[float | None]:
+    assert metric.row is not None
+    return [metric.row(task, row, p) for row, p in zip(rows, found, strict=True)]
+
+
+def scores(name: str, task: Task, rows: Sequence[Example], answers: dict[str, list[Prediction]], seed: int) -> dict[str, Score]:
+    """One Score per candidate, the bootstrap draws shared by all of them."""
+    metric: Metric = registry.take("metrics", name)
+    found: dict[str, Score] = {}
+    if metric.corpus is not None:
+        corpus = metric.corpus
+
+        def statistic(recipe: str) -> Any:
+            mine = answers[recipe]
+            return lambda index: corpus(task, [rows[i] for i in index], [mine[i] for i in index])
+
+        spans = stats.bootstrap_statistics({r: statistic(r) for r in answers}, len(rows), seed=seed, resamples=RESAMPLES // 5)
+        for recipe, mine in answers.items():
+            low, high = spans[recipe]
+            found[recipe] = Score(metric=name, value=corpus(task, rows, mine), low=low, high=high, n=len(rows))
+        return found
+    values = {recipe: row_values(metric, task, rows, mine) for recipe, mine in answers.items()}
+    whole = {r: [float(x) for x in v if x is not None] for r, v in values.items() if None not in v}
+    spans = stats.bootstrap_means(whole, seed=seed, resamples=RESAMPLES) if rows else {}
+    for recipe, mine in values.items():
+        scored = [float(x) for x in mine if x is not None]
+        if recipe not in spans and scored:
+            spans.update(stats.bootstrap_means({recipe: scored}, seed=seed, resamples=RESAMPLES))
+        low, high = spans.get(recipe, (None, None))
+        value = sum(scored) / len(scored) if scored else None
+        found[recipe] = Score(metric=name, value=value, low=low, high=high, n=len(scored), not_scored=len(mine) - len(scored))
+    return found
+
+
+def versus(task: Task, rows: Sequence[Example], ours: list[Prediction], theirs: list[Prediction], name: str, seed: int) -> Versus | None:
+    """Paired, on the same rows."""
+    metric: Metric = registry.take("metrics", task.metric)
+    if metric.row is not None:
+        pairs = [
+            (a, b)
+            for a, b in zip(row_values(metric, task, rows, ours), row_values(metric, task, rows, theirs), strict=True)
+            if a is not None and b is not None
+        ]
+        if not pairs:
+            return None
+        mine, other = [a for a, _ in pairs], [b for _, b in pairs]
+        difference, low, high, p = stats.paired_difference(mine, other, seed=seed, resamples=RESAMPLES)
+        if all(v in (0.0, 1.0) for pair in pairs for v in pair):
+            p = stats.mcnemar_exact(sum(a > b for a, b in pairs), sum(a < b for a, b in pairs))
+            return Versus(other=name, difference=difference, low=low, high=high, p_value=p, test="exact McNemar")
+        return Versus(other=name, difference=difference, low=low, high=high, p_value=p, test="paired bootstrap")
+    corpus = metric.corpus
+    assert corpus is not None
+
+    def gap(index: Sequence[int]) -> float | None:
+        some = [rows[i] for i in index]
+        a, b = corpus(task, some, [ours[i] for i in index]), corpus(task, some, [theirs[i] for i in index])
+        return None if a is None or b is None else a - b
+
+    difference = gap(range(len(rows)))
+    if difference is None:
+        return None
+    low, high, p = stats.bootstrap_difference(gap, len(rows), seed=seed, resamples=RESAMPLES // 2)
+    return Versus(other=name, difference=difference, low=low, high=high, p_value=p, test="paired bootstrap")
+
+
+def chance_level(task: Task, rows: Sequence[Example]) -> float | None:
+    """What guessing would get: 1 / number of allowed answers; 0 for correlations."""
+    if task.kind is Kind.LABEL and task.labels:
+        return 1 / len(task.labels)
+    if task.kind is Kind.CHOICE and rows:
+        return sum(1 / len(r.choices or ("",)) for r in rows) / len(rows)
+    return 0.0 if task.kind is Kind.SCORE else None
+
+
+# ---- the report ----------------------------------------------------------------------------------------------------
+
+
+def build_report(folder: RunFolder) -> Report:
+    """Everything that the pages show, from the run folder alone."""
+    run = json.loads(folder.settings.read_bytes())
+    task = read_json(folder.task, Task)
+    splits = read_json(folder.splits, Splits)
+    every = {row.id: row for row in read_lines(folder.rows, Example)}
+    dev, test = [every[i] for i in splits.dev.ids], [every[i] for i in splits.test.ids]
+    choice = Choice.model_validate(folder.facts("choice").get("choice", {}))
+    seed = int(run["settings"]["seed"])
+    recipes = [Recipe.model_validate(r) for r in json.loads(folder.recipes.read_bytes())["recipes"]]
+
+    dev_records = [r for recipe in recipes if (r := record_of(folder, recipe, "dev"))]
+    test_records = {r.recipe.id: r for recipe in recipes if (r := record_of(folder, recipe, "test"))}
+    dev_answers = {r.recipe.id: predictions(folder, r.recipe, "dev") for r in dev_records}
+    test_answers = {i: p for i, r in test_records.items() if len(p := predictions(folder, r.recipe, "test")) == len(test)}
+    for recipe_id, found in test_answers.items():
+        assert [p.id for p in found] == list(splits.test.ids), f"predictions of {recipe_id} do not fit the frozen test split"
+
+    dev_scores = scores(task.metric, task, dev, {i: p for i, p in dev_answers.items() if len(p) == len(dev)}, seed) if dev else {}
+    test_scores = scores(task.metric, task, test, test_answers, seed)
+    more = {name: scores(name, task, test, test_answers, seed) for name in FURTHER[task.kind]}
+    machine = float(run.get("machine_usd_per_hour", 0.05))
+    names = {r.id: r.text for r in recipes}
+    rows = [
+        row_of(
+            task,
+            r,
+            test_records.get(r.recipe.id),
+            dev_scores,
+            test_scores,
+            more,
+            test,
+            dev,
+            test_answers,
+            dev_answers,
+            choice,
+            machine,
+            seed,
+            names,
+        )
+        for r in dev_records
+    ]
+    ledger = read_ledger(folder)
+    rows = [with_break_even(row, rows, ledger, machine) for row in rows]
+    verdict, advice, winner = decide(task, rows, choice, test)
+    best = choice.best_student
+    warnings = [*run.get("warnings", []), *status_warnings(rows)]
+    return Report(
+        task=task,
+        settings=run["settings"],
+        versions=run["versions"],
+        sizes=run["sizes"],
+        split_how=splits.how,
+        origins=dict(Counter(r.origin.kind for r in every.values()) + Counter(run.get("labelled_origins", {}))),
+        rejected=run.get("rejected", {}),
+        warnings=tuple(dict.fromkeys(warnings)),
+        rows=tuple(rows),
+        chance=chance_level(task, test),
+        best_baseline=name_of(rows, choice.best_baseline),
+        best_student=name_of(rows, best),
+        winner=name_of(rows, winner),
+        verdict=verdict,
+        advice=advice,
+        rule=RULE.format(metric=task.metric, margin=MARGIN),
+        partial=any(r.state in ("partial", "failed") or "budget" in r.reason for r in rows),
+        ledger=ledger,
+        confusion=confusion(task, test, test_answers[best]) if best in test_answers else (),
+        errors=worth_reading(task, test, test_answers, rows, best),
+        growth=tuple(run.get("growth", [])),
+        not_deterministic=tuple(dict.fromkeys(r.not_deterministic for r in test_records.values() if r.not_deterministic)),
+        test_scored=int(run.get("test_scored", 1)),
+        seconds=run.get("seconds", {}),
+    )
+
+
+RULE = (
+    "Chosen on dev by {metric}: the best student, and the best of baselines and prompts. Both are then scored on the test "
+    "rows, once, and compared row by row. The student is shipped if it is better, or if the 95 % interval of the difference "
+    "to a prompt stays above -{margin} (as good, and cheaper). Otherwise the prompt or the baseline is kept; where the "
+    "interval leaves it open, more rows are asked for."
+)
+
+
+def record_of(folder: RunFolder, recipe: Recipe, split: str) -> Record | None:
+    path = folder.students / recipe.id / f"{split}.json"
+    return read_json(path, Record) if path.exists() else None
+
+
+def name_of(rows: Sequence[Row], recipe_id: str | None) -> str | None:
+    return next((r.recipe for r in rows if r.id == recipe_id), None)
+
+
+def row_of(
+    task: Task,
+    before: Record,
+    after: Record | None,
+    dev_scores: dict[str, Score],
+    test_scores: dict[str, Score],
+    more: dict[str, dict[str, Score]],
+    test: Sequence[Example],
+    dev: Sequence[Example],
+    test_answers: dict[str, list[Prediction]],
+    dev_answers: dict[str, list[Prediction]],
+    choice: Choice,
+    machine: float,
+    seed: int,
+    names: dict[str, str],
+) -> Row:
+    key = before.recipe.id
+    record = after or before
+    mine = test_answers.get(key, [])
+    p50 = stats.percentile(record.single_ms, 50) if record.single_ms else None
+    per_call = cost_per_call(record, mine, p50, machine)
+    rival = choice.best_baseline
+    graded, sure = confident(task, test, mine)
+    dev_graded, dev_sure = confident(task, dev, dev_answers.get(key, []))
+    return Row(
+        recipe=before.recipe.text,
+        id=key,
+        group=record.group,
+        state=record.state,
+        reason=record.reason,
+        fitted_on=record.fitted_on,
+        dev=dev_scores.get(key),
+        test=test_scores.get(key),
+        more=tuple(found[key] for found in more.values() if key in found),
+        versus=versus(task, test, mine, test_answers[rival], names[rival], seed)
+        if mine and rival in test_answers and rival != key
+        else None,
+        statuses=dict(Counter(str(p.status) for p in mine)),
+        latency_p50_ms=p50,
+        latency_p95_ms=stats.percentile(record.single_ms, 95) if record.single_ms else None,
+        throughput_rows_s=record.throughput_rows_s,
+        usd_per_1000=None if per_call is None else 1000 * per_call,
+        size_mb=record.size_mb or None,
+        trainable_parameters=record.trainable_parameters,
+        train_s=record.train_s,
+        peak_memory_mb=record.peak_memory_mb,
+        ece=stats.ece(sure, graded)[0] if sure else None,
+        calibration=tuple(stats.ece(sure, graded)[1]) if sure else (),
+        thresholds=tuple(stats.threshold_curve(dev_sure, dev_graded)) if dev_sure else (),
+        history=before.history,
+        values=before.recipe.values,
+    )
+
+
+def confident(task: Task, rows: Sequence[Example], found: Sequence[Prediction]) -> tuple[list[bool], list[float]]:
+    """(right or wrong, confidence) of the rows whose prediction carries a confidence; closed answers only."""
+    if task.kind not in (Kind.LABEL, Kind.CHOICE) or len(found) != len(rows):
+        return [], []
+    pairs = [
+        (p.status is Status.OK and p.text == r.output, p.confidence) for r, p in zip(rows, found, strict=True) if p.confidence is not None
+    ]
+    return [right for right, _ in pairs], [float(c) for _, c in pairs]
+
+
+def cost_per_call(record: Record, found: Sequence[Prediction], p50_ms: float | None, machine: float) -> float | None:
+    """USD: what the provider bills, or what the machine is worth while it answers one call."""
+    if record.group == "prompt":
+        billed = [p.cost_usd for p in found if p.cost_usd is not None]
+        return sum(billed) / len(billed) if billed else None
+    return None if p50_ms is None else p50_ms / 1000 / 3600 * machine
+
+
+def with_break_even(row: Row, rows: Sequence[Row], ledger: dict[str, Any], machine: float) -> Row:
+    """Calls after which the student has paid back its labels and its training, against the dearest prompt chosen on dev."""
+    prompts = [r for r in rows if r.group == "prompt" and r.usd_per_1000 and r.state == "ok"]
+    if row.group != "student" or not prompts or row.usd_per_1000 is None:
+        return row
+    rival = max(prompts, key=lambda r: (r.dev.value or 0) if r.dev else 0)
+    saved = ((rival.usd_per_1000 or 0) - row.usd_per_1000) / 1000
+    one_off = float(ledger.get("by_purpose", {}).get("label", {}).get("cost_usd", 0.0)) + (row.train_s or 0) / 3600 * machine
+    return row.model_copy(update={"break_even_calls": one_off / saved if saved > 0 else None})
+
+
+def decide(task: Task, rows: Sequence[Row], choice: Choice, test: Sequence[Example]) -> tuple[str, str, str | None]:
+    """(one sentence, ship | prompt | label-more | none, id of the winner)."""
+    by_id = {r.id: r for r in rows}
+    student, rival = by_id.get(choice.best_student or ""), by_id.get(choice.best_baseline or "")
+    if student is None or student.test is None or student.test.value is None:
+        if rival is None or rival.test is None:
+            return "No candidate could be scored, so there is nothing to recommend.", "none", None
+        word = "Keep prompting" if rival.group == "prompt" else "Nothing to ship"
+        return (
+            f"{word}: no student could be trained here, and {rival.recipe} gets {said(rival)}.",
+            "prompt" if rival.group == "prompt" else "none",
+            rival.id,
+        )
+    if rival is None or rival.test is None or student.versus is None:
+        return f"Ship {student.recipe}: {said(student)}; there was no baseline to hold it against.", "ship", student.id
+    gap, low, high = student.versus.difference, student.versus.low, student.versus.high
+    between = f"{said(student)} against {said(rival)} for {rival.recipe}, difference {signed(gap)} [{signed(low)}, {signed(high)}]"
+    price = cheaper(student, rival)
+    if low > 0:
+        return f"Ship {student.recipe}: it beats {rival.recipe}, {between}{price}.", "ship", student.id
+    if rival.group == "prompt" and low > -MARGIN:
+        return f"Ship {student.recipe}: as good as the prompt within {MARGIN:g}, {between}{price}.", "ship", student.id
+    if high < 0 or (rival.group == "prompt" and gap < 0):
+        word = "Keep prompting" if rival.group == "prompt" else f"Keep {rival.recipe}"
+        return (
+            f"{word}: {rival.recipe} beats every student, {between}."
+            if high < 0
+            else f"{word} for now: the student is not shown to be as good, {between}.",
+            ("prompt" if rival.group == "prompt" else "none"),
+            rival.id,
+        )
+    need = more_rows(student, rival, len(test))
+    return f"Too close to call: {between}. Label about {need} more rows to tell them apart.", "label-more", rival.id
+
+
+def said(row: Row) -> str:
+    return f"{row.test.metric} {row.test.value:.3f}" if row.test and row.test.value is not None else "no score"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def cheaper(student: Row, rival: Row) -> str:
+    if not rival.usd_per_1000 or student.usd_per_1000 is None or student.usd_per_1000 >= rival.usd_per_1000:
+        return ""
+    return f", at ${student.usd_per_1000:.2g} instead of ${rival.usd_per_1000:.2g} per 1,000 calls"
+
+
+def more_rows(student: Row, rival: Row, tested: int) -> int:
+    """Test rows that would narrow the interval to the size of the observed gap (at least the margin), to two digits."""
+    assert student.versus is not None
+    half = (student.versus.high - student.versus.low) / 2
+    aim = max(abs(student.versus.difference), MARGIN)
+    need = tested * (half / aim) ** 2 - tested
+    step = 10 if need < 500 else 100
+    return max(step, int(-(-need // step) * step))
+
+
+def status_warnings(rows: Sequence[Row]) -> list[str]:
+    found = []
+    for row in rows:
+        bad = {k: n for k, n in row.statuses.items() if k != "ok"}
+        if bad and row.state == "ok":
+            found.append(
+                f"{row.recipe}: {', '.join(f'{n} {k}' for k, n in sorted(bad.items()))} of {sum(row.statuses.values())} answers count as wrong"
+            )
+    return found
+
+
+def confusion(task: Task, test: Sequence[Example], found: Sequence[Prediction]) -> tuple[dict[str, Any], ...]:
+    if task.kind is not Kind.LABEL:
+        return ()
+    counts = Counter((r.output, p.text if p.status is Status.OK else f"({p.status})") for r, p in zip(test, found, strict=True))
+    return tuple({"gold": g, "predicted": p, "n": n} for (g, p), n in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
+
+
+def worth_reading(
+    task: Task, test: Sequence[Example], answers: dict[str, list[Prediction]], rows: Sequence[Row], best: str | None
+) -> tuple[dict[str, Any], ...]:
+    """Test rows that the best student got wrong, the surest first: what each candidate said."""
+    if best not in answers:
+        return ()
+    metric: Metric = registry.take("metrics", task.metric)
+    names = {r.id: r.recipe for r in rows}
+
+    def wrongness(i: int) -> float:
+        p, row = answers[best][i], test[i]
+        if task.kind is Kind.SCORE:
+            return abs(float(p.text) - float(row.output or 0)) if p.status is Status.OK else 1e9
+        value = metric.row(task, row, p) if metric.row else None
+        return (1 - value) * (p.confidence or 0.5) if value is not None and value < 1 else 0.0
+
+    order = sorted(range(len(test)), key=lambda i: (-wrongness(i), test[i].id))[:20]
+    return tuple(
+        {
+            "id": test[i].id,
+            "input": test[i].input[:600],
+            "gold": test[i].output,
+            "answers": {names[k]: (found[i].text or f"({found[i].status})") for k, found in answers.items() if k in names},
+            "confidence": answers[best][i].confidence,
+        }
+        for i in order
+        if wrongness(i) > 0
+    )
+
+
+def read_ledger(folder: RunFolder) -> dict[str, Any]:
+    if not folder.store.exists():
+        return {"spent_usd": 0.0, "replies": 0}
+    from limbeck.teachers.store import Store
+
+    try:
+        return dict(Store(folder.store, cap_usd=0.0).ledger())
+    except sqlite3.Error as error:
+        return {"spent_usd": None, "problem": str(error)}

@@ -1,0 +1,1 @@
+"""What a prompted model reads beside the task: demonstrations, passages."""

@@ -1,0 +1,39 @@
+"""The numbers of a training run: read from the recipe's values, each with the default that holds where it says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from limbeck.types import Recipe
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """lr moves the base, head_lr the head. batch_rows, batch_tokens: upper bounds of a batch. warmup: share of all steps.
+    average: over this last share of the steps weights are averaged, and the average is what is kept (0 = off).
+    patience: epochs without a better dev score before stopping. layer_decay: lr factor per layer, counted from the top.
+    freeze_layers: so many lowest layers stay as they are. dropout None: as the base was trained."""
+
+    epochs: int = 8
+    lr: float = 2e-4
+    head_lr: float = 2e-3
+    batch_rows: int = 32
+    batch_tokens: int = 4096
+    warmup: float = 0.1
+    schedule: str = "linear"  # linear | cosine | constant_with_warmup
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    label_smoothing: float = 0.0
+    scale: float = 20.0
+    learn_scale: bool = False
+    max_length: int | None = None
+    freeze_embeddings: bool = True
+    freeze_layers: int = 0
+    layer_decay: float = 1.0
+    dropout: float | None = None
+    average: float = 0.34
+    patience: int = 4
+
+
+def read_numbers(recipe: Recipe) -> Numbers:
+    return Numbers(**{f.name: recipe.value(f.name, f.default) for f in fields(Numbers)})

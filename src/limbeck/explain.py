@@ -1,0 +1,63 @@
+"""One row of a run, traced: where it came from, which split it is in, what each candidate answered, what lies near it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from limbeck.candidates import predictions
+from limbeck.curate.leak import nearest_rows
+from limbeck.errors import UsageError
+from limbeck.registry import near
+from limbeck.run import RunFolder, read_json, read_lines
+from limbeck.types import Example, Kind, Recipe, Splits, Status, Task
+
+
+def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
+    """Raises UsageError where the run has no such row."""
+    task, splits = read_json(folder.task, Task), read_json(folder.splits, Splits)
+    rows = {r.id: r for r in read_lines(folder.rows, Example)}
+    labelled = folder.path / "2-labelled.jsonl"
+    rows |= {r.id: r for r in (read_lines(labelled, Example) if labelled.exists() else [])}
+    if row_id not in rows:
+        raise UsageError(f"the run has no row {row_id!r}", near(row_id, list(rows)), f"the ids stand in {folder.rows}")
+    row = rows[row_id]
+    where = {i: name for name in ("train", "dev", "test") for i in getattr(splits, name).ids}
+    split = where.get(row_id, "labelled by the teacher" if row.origin.kind == "teacher" else "set aside")
+    answers = []
+    for recipe in (Recipe.model_validate(r) for r in json.loads(folder.recipes.read_bytes())["recipes"]):
+        for name in ("dev", "test"):
+            for p in predictions(folder, recipe, name) if split == name else []:
+                if p.id == row_id:
+                    right = None if task.kind not in (Kind.LABEL, Kind.CHOICE) else p.status is Status.OK and p.text == row.output
+                    answers.append(
+                        {
+                            "recipe": recipe.text,
+                            "text": p.text,
+                            "status": str(p.status),
+                            "confidence": p.confidence,
+                            "right": right,
+                            "reply": p.detail,
+                        }
+                    )
+    close = [
+        {"id": other.id, "split": where.get(other.id, "labelled"), "jaccard": jaccard, "input": other.input}
+        for other, jaccard in nearest_rows(row, [r for r in rows.values() if r.id != row_id], 3)
+    ]
+    origin = row.origin
+    came = " ".join(
+        part
+        for part in (origin.kind, origin.source, f"row {origin.row}" if origin.row else "", f"by {origin.detail}" if origin.detail else "")
+        if part
+    )
+    return {
+        "id": row.id,
+        "split": split,
+        "origin": came,
+        "input": row.input,
+        "choices": row.choices,
+        "output": row.output,
+        "rationale": row.rationale,
+        "answers": answers,
+        "near": close,
+    }

@@ -1,0 +1,546 @@
+"""The steps in order: prompt -> task -> examples -> recipes -> labels -> students -> report -> deployment.
+
+Read `run` aloud. Each step reads what is before it, writes what is after it, and puts its done-marker last; the same
+command again does only what is missing, or what a changed prompt, row or setting has made stale."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from limbeck import candidates, compare, recipes, registry, render
+from limbeck.candidates import Bench, Record
+from limbeck.curate.leak import remove_leaks
+from limbeck.curate.split import make_splits
+from limbeck.errors import LimbeckError, MissingError, NoWinner, ProviderError, UsageError
+from limbeck.estimate import Estimate, estimate
+from limbeck.log import Log
+from limbeck.registry import Ask, Teacher
+from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_json, write_lines
+from limbeck.sources.files import Rejected, read_rows
+from limbeck.tasks import by_teacher, parse
+from limbeck.teachers import open_teacher
+from limbeck.teachers.prices import price_of
+from limbeck.teachers.store import Store
+from limbeck.types import Example, Kind, Origin, Prediction, Recipe, Reply, Report, Settings, Splits, Status, Task, sha_of
+
+
+@dataclass
+class Given:
+    """What the user gave, read and checked before anything is spent."""
+
+    settings: Settings
+    prompt: str
+    gold: list[Example]
+    dev: list[Example] | None
+    test: list[Example] | None
+    unlabelled: list[Example]
+    rejected: list[Rejected]
+    warnings: list[str]
+    teacher: Teacher | None
+    wanted: list[Recipe] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """What is going to be done, and what it may take."""
+
+    task: Task
+    sizes: recipes.Sizes
+    recipes: list[Recipe]
+    estimate: Estimate
+
+
+def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
+    """The whole hallway, from the prompt to the deployed student."""
+    began = time.monotonic()
+    given = preflight(settings, prompt, log)
+    folder.create()
+    with folder.locked():
+        log.path = folder.events
+        log.event("run", settings=settings.model_dump(mode="json"))
+        store = Store(folder.store, cap_usd=settings.budget_usd, log=log)
+        announce(folder, given, log)
+        save_prompt(folder, given)
+        task = find_task(folder, given, store, log)
+        splits = find_examples(folder, given, task, log)
+        plan = find_recipes(folder, given, task, splits, log)
+        labelled = find_labels(folder, given, task, splits, store, log)
+        bench = set_up_bench(folder, given, task, splits, labelled, store, log, began)
+        choice = find_students(bench, plan, log)
+        report = write_report(folder, log, time.monotonic() - began)
+        deploy(folder, bench, choice, report, log)
+    return must_have_verdict(report, settings)
+
+
+def look(settings: Settings, prompt: str, log: Log) -> tuple[Given, Plan, Splits]:
+    """--dry-run: everything that costs nothing. Writes nothing, asks nobody."""
+    given = preflight(settings, prompt, log)
+    task = by_rules(given)
+    given, splits, rows = cut(given, task, log)
+    return given, make_plan(given, task, splits, rows), splits
+
+
+# ---- before anything is spent ------------------------------------------------------------------------------------
+
+
+def preflight(settings: Settings, prompt: str, log: Log) -> Given:
+    """Read and check all that was given: a mistake in any of it costs nothing."""
+    if not prompt.strip():
+        raise UsageError(
+            f"{settings.prompt} is empty", "a prompt file holds what you send to an LLM today", "write the instruction into it"
+        )
+    wanted = recipes.parse_all(settings.candidates)
+    if unknown := set(settings.overrides) - recipes.known_values():
+        name = sorted(unknown)[0]
+        raise UsageError(
+            f"--set {name}: there is no such number", registry.near(name, sorted(recipes.known_values())), "limbeck info recipes"
+        )
+    warnings: list[str] = []
+    rejected: list[Rejected] = []
+
+    def rows_of(paths: Sequence[str], labelled: bool) -> list[Example]:
+        found: list[Example] = []
+        for path in paths:
+            rows, bad = read_rows(Path(path), settings.columns, warnings.append, need_output=labelled)
+            found += rows
+            rejected.extend(bad)
+        return found
+
+    gold = rows_of(settings.rows, True)
+    dev = rows_of([settings.dev], True) if settings.dev else None
+    test = rows_of([settings.test], True) if settings.test else None
+    unlabelled = rows_of([settings.unlabelled], False) if settings.unlabelled else []
+    if not gold:
+        raise MissingError(
+            "there are no rows, and making rows from the prompt alone is not part of this version",
+            "a run needs labelled rows: --rows FILE with columns input and output",
+            f"limbeck run {settings.prompt} --rows rows.csv",
+        )
+    gold, dev, test, unlabelled = own_ids(gold, dev, test, unlabelled)
+    if rejected:
+        counts = Counter(r.reason for r in rejected)
+        warnings.append(f"{len(rejected)} rows were set aside: " + ", ".join(f"{n} {why}" for why, n in counts.most_common(4)))
+    teacher = open_the_teacher(settings)
+    if teacher is None and any(r.adapter == "prompt" for r in wanted):
+        raise UsageError(
+            "a candidate asks a teacher, and there is none", ", ".join(settings.candidates), "--teacher http://host:port/v1#model"
+        )
+    return Given(settings, prompt, gold, dev, test, unlabelled, rejected, warnings, teacher, wanted)
+
+
+def open_the_teacher(settings: Settings) -> Teacher | None:
+    if settings.teacher is None:
+        return None
+    price = price_of(settings.teacher, settings.price)
+    teacher = open_teacher(settings.teacher, price)
+    if teacher.remote and teacher.price is None:
+        raise UsageError(
+            f"the price of {teacher.model!r} is not known, so a budget of ${settings.budget_usd:g} cannot be kept",
+            "no call was made",
+            "--price IN/OUT in USD per million tokens, for example --price 0.15/0.60, or --price 0/0 if it is yours",
+        )
+    return teacher
+
+
+def own_ids(*groups: list[Example] | None) -> list[Any]:
+    """Ids stay as given unless two files share one: then the later row carries its file's name too."""
+    seen: set[str] = set()
+    result: list[Any] = []
+    for group in groups:
+        if group is None:
+            result.append(None)
+            continue
+        fresh = []
+        for row in group:
+            name = row.id if row.id not in seen else f"{row.origin.source}:{row.origin.row}:{row.id}"
+            seen.add(name)
+            fresh.append(row if name == row.id else row.model_copy(update={"id": name}))
+        result.append(fresh)
+    return result
+
+
+def announce(folder: RunFolder, given: Given, log: Log) -> None:
+    """Say which steps the changes since the last run have made stale, before money is spent."""
+    if changed := folder.was_done_otherwise("examples", examples_inputs(given)):
+        log.event(
+            "stale",
+            step="examples",
+            because=changed,
+            text=f"changed since the last run: {', '.join(changed)}; what depends on them runs again",
+        )
+
+
+# ---- prompt, task, examples ----------------------------------------------------------------------------------------
+
+
+def save_prompt(folder: RunFolder, given: Given) -> None:
+    write_bytes(folder.prompt, given.prompt.encode())
+
+
+def by_rules(given: Given) -> Task:
+    return parse.parse(given.prompt, Path(given.settings.prompt).stem, [*given.gold, *(given.test or [])], given.settings.kind)
+
+
+def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
+    """The rules read the prompt; a teacher is asked too, and the rules check it."""
+    inputs = {
+        "prompt": sha_of(given.prompt),
+        "kind": given.settings.kind,
+        "rows": rows_sha(given),
+        "teacher": given.teacher.fingerprint if given.teacher else "",
+    }
+    if folder.is_done("task", inputs):
+        return read_json(folder.task, Task)
+    log.event("step", step="task")
+    task = by_rules(given)
+    if given.teacher is not None and not given.teacher.recording:
+        reply = store.ask(given.teacher, [by_teacher.request(given.prompt)], purpose="parse")[0]
+        if isinstance(reply, Reply):
+            task, notes = by_teacher.check(task, reply.texts[0] if reply.texts else "", given.prompt)
+            task = task.model_copy(update={"notes": (*task.notes, *notes)})
+        else:
+            task = task.model_copy(update={"notes": (*task.notes, f"the teacher did not read the prompt ({reply}); the rules did")})
+    write_json(folder.task, task)
+    folder.mark_done("task", inputs, [folder.task])
+    return task
+
+
+def rows_sha(given: Given) -> str:
+    groups = (given.gold, given.dev or [], given.test or [], given.unlabelled)
+    return sha_of([[(r.id, r.input, r.output, r.choices, r.rationale) for r in group] for group in groups])
+
+
+def examples_inputs(given: Given) -> dict[str, Any]:
+    return {"rows": rows_sha(given), "seed": given.settings.seed}
+
+
+def find_examples(folder: RunFolder, given: Given, task: Task, log: Log) -> Splits:
+    """Clean, cut, guard against leaks, freeze. Test is fixed here, before anything is trained."""
+    inputs = {**examples_inputs(given), "task": task.sha()}
+    if folder.is_done("examples", inputs):
+        return read_json(folder.splits, Splits)
+    log.event("step", step="examples")
+    given, splits, rows = cut(given, task, log)
+    write_lines(folder.rows, rows)
+    write_lines(folder.rejected, given.rejected)
+    write_json(folder.splits, splits)
+    folder.mark_done("examples", inputs, [folder.rows, folder.splits, folder.rejected], warnings=given.warnings)
+    return splits
+
+
+def cut(given: Given, task: Task, log: Log) -> tuple[Given, Splits, list[Example]]:
+    """(given with leaks taken out, splits, every row of train, dev, test and unlabelled)."""
+    gold, dev, test = (None if g is None else spelled(task, g, given) for g in (given.gold, given.dev, given.test))
+    splits, train, dev, test = make_splits(task, gold or [], dev, test, given.settings.seed)
+    others = {"train": train, "dev": dev, "unlabelled": given.unlabelled}
+    shown = [Example(id=f"demonstration-{i}", input=d.input, output=d.output) for i, d in enumerate(task.demonstrations)]
+    kept, leaks = remove_leaks(test, {**others, "demonstrations": shown})
+    if leaks:
+        counts = Counter(leak.where for leak in leaks)
+        given.warnings.append(
+            "taken out because a test row says the same: "
+            + ", ".join(f"{n} of {where}" for where, n in sorted(counts.items()) if where != "demonstrations")
+            if set(counts) - {"demonstrations"}
+            else f"{counts['demonstrations']} demonstrations in the prompt are test rows too"
+        )
+    given.unlabelled = kept["unlabelled"]
+    splits = splits.model_copy(
+        update={
+            "train": splits.train.model_copy(update={"ids": tuple(r.id for r in kept["train"])}),
+            "dev": splits.dev.model_copy(update={"ids": tuple(r.id for r in kept["dev"])}),
+        }
+    )
+    unseen = {r.output for r in test} - {r.output for r in kept["train"]} if task.kind is Kind.LABEL else set()
+    if unseen:
+        n = sum(r.output in unseen for r in test)
+        given.warnings.append(
+            f"{n} test rows have a label that training lacks ({', '.join(sorted(str(u) for u in unseen)[:5])}): students get them wrong"
+        )
+    return given, splits, [*kept["train"], *kept["dev"], *test, *given.unlabelled]
+
+
+def spelled(task: Task, rows: Sequence[Example], given: Given) -> list[Example]:
+    """Gold answers in the task's own spelling; one that is no possible answer is set aside with its reason."""
+    kept = []
+    for row in rows:
+        text, status = render.canonical(task, row, row.output or "")
+        if status is Status.OK:
+            kept.append(row.model_copy(update={"output": text}))
+        else:
+            given.rejected.append(
+                Rejected(
+                    source=row.origin.source,
+                    row=row.origin.row or 0,
+                    reason="its output is no possible answer",
+                    text=(row.output or "")[:200],
+                )
+            )
+    return kept
+
+
+# ---- recipes, with the estimate before money is spent ----------------------------------------------------------------
+
+
+def make_plan(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> Plan:
+    by_id = {r.id: r for r in rows}
+    train = [by_id[i] for i in splits.train.ids]
+    sizes = recipes.Sizes(
+        train=len(train),
+        dev=len(splits.dev.ids),
+        test=len(splits.test.ids),
+        unlabelled=len(given.unlabelled) if given.teacher else 0,
+        labels=len(task.labels),
+        chars=sum(len(r.input) for r in train) / max(1, len(train)),
+        options=sum(len(r.choices or ()) for r in train) / max(1, len(train)),
+    )
+    teacher = given.teacher
+    wanted = given.wanted or recipes.parse_all(recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording)))
+    planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
+    return Plan(task, sizes, planned, estimate(task, planned, sizes, train, teacher))
+
+
+def find_recipes(folder: RunFolder, given: Given, task: Task, splits: Splits, log: Log) -> Plan:
+    plan = make_plan(given, task, splits, read_lines(folder.rows, Example))
+    write_json(
+        folder.recipes, {"recipes": [r.model_dump(mode="json") for r in plan.recipes], "estimate": plan.estimate.model_dump(mode="json")}
+    )
+    write_settings(folder, given, plan)
+    log.event("plan", recipes=[r.text for r in plan.recipes], **plan.estimate.model_dump(mode="json"))
+    settings = given.settings
+    if plan.estimate.usd_low > settings.budget_usd:
+        log.warn(f"the estimate starts at ${plan.estimate.usd_low:.2f} and the cap is ${settings.budget_usd:.2f}: prompts will be partial")
+    return plan
+
+
+def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
+    examples = folder.facts("examples")
+    before = json.loads(folder.settings.read_bytes()) if folder.settings.exists() else {}
+    write_json(
+        folder.settings,
+        {
+            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds") if k in before},
+            "settings": given.settings.model_dump(mode="json"),
+            "versions": versions(),
+            "sizes": {"train": plan.sizes.train, "dev": plan.sizes.dev, "test": plan.sizes.test, "unlabelled": plan.sizes.unlabelled},
+            "warnings": list(dict.fromkeys([*examples.get("warnings", []), *given.warnings])),
+            "rejected": dict(Counter(r.reason for r in given.rejected)),
+            "machine_usd_per_hour": float(given.settings.overrides.get("machine_usd_per_hour", 0.05)),
+        },
+    )
+
+
+def update_settings(folder: RunFolder, **facts: Any) -> None:
+    write_json(folder.settings, {**json.loads(folder.settings.read_bytes()), **facts})
+
+
+def versions() -> dict[str, str]:
+    found = {"limbeck": "", "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    for name in ("limbeck", "torch", "transformers", "peft", "scikit-learn", "openai", "pydantic"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+# ---- labels and students ---------------------------------------------------------------------------------------------
+
+
+def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, store: Store, log: Log) -> list[Example]:
+    """Unlabelled rows, labelled by the teacher; a row that it did not answer is set aside, and asked again on resume."""
+    if not given.unlabelled or given.teacher is None:
+        return []
+    ids = {r.id for r in given.unlabelled}
+    rows = [r for r in read_lines(folder.rows, Example) if r.id in ids]
+    inputs = {
+        "rows": sha_of([(r.id, r.input, r.choices) for r in rows]),
+        "task": task.sha(),
+        "teacher": given.teacher.fingerprint,
+        "render": render.VERSION,
+    }
+    path = folder.path / "2-labelled.jsonl"
+    if not folder.is_done("labels", inputs):
+        log.event("step", step="labels", rows=len(rows))
+        recipe = recipes.with_values(recipes.parse("prompt@teacher"), task, recipes.Sizes(0, 0, 0, 0, 0, 0, 0), {})
+        adapter: registry.Adapter = registry.take("adapters", "prompt")
+        ask = asker(store, given.teacher, log, None)("label")
+        job = registry.FitJob(
+            task=task, recipe=recipe, train=(), dev=(), seed=0, folder=folder.students, ask=ask, price=given.teacher.price
+        )
+        assert adapter.fit is not None
+        answers = adapter.fit(job).predictor.predict([r.blind() for r in rows])
+        kept = [labelled_row(r, p, given.teacher) for r, p in zip(rows, answers, strict=True) if p.status is Status.OK]
+        write_lines(path, kept)
+        missing = Counter(str(p.status) for p in answers if p.status is not Status.OK)
+        if missing:
+            log.warn(f"{sum(missing.values())} of {len(rows)} unlabelled rows got no usable answer ({dict(missing)})")
+        unanswered = [p for p in answers if p.detail.partition(":")[0] in candidates.UNANSWERED and p.status is Status.ERROR]
+        if not unanswered:
+            folder.mark_done("labels", inputs, [path])
+    found = read_lines(path, Example)
+    update_settings(
+        folder,
+        labelled_origins={"teacher": len(found)},
+        sizes={**json.loads(folder.settings.read_bytes())["sizes"], "labelled": len(found)},
+    )
+    return found
+
+
+def labelled_row(row: Example, answer: Prediction, teacher: Teacher) -> Example:
+    origin = Origin(kind="teacher", source=row.origin.source, row=row.origin.row, detail=teacher.name)
+    return row.model_copy(update={"output": answer.text, "origin": origin})
+
+
+def asker(store: Store, teacher: Teacher, log: Log, deadline: float | None) -> Any:
+    """purpose -> Ask: the teacher behind the store."""
+
+    def for_purpose(purpose: str) -> Ask:
+        def ask(requests: Any) -> Any:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            return store.ask(teacher, requests, purpose=purpose, note=lambda d, t, what: log.progress(purpose, d, t, what), deadline_s=left)
+
+        return ask
+
+    return for_purpose
+
+
+def set_up_bench(
+    folder: RunFolder, given: Given, task: Task, splits: Splits, labelled: list[Example], store: Store, log: Log, began: float
+) -> Bench:
+    every = {row.id: row for row in read_lines(folder.rows, Example)}
+    deadline = began + given.settings.budget_s
+    teacher = given.teacher
+    return Bench(
+        folder=folder,
+        task=task,
+        splits=splits,
+        train=[every[i] for i in splits.train.ids],
+        labelled=labelled,
+        dev=[every[i] for i in splits.dev.ids],
+        test=[every[i] for i in splits.test.ids],
+        seed=given.settings.seed,
+        log=log,
+        ask_for=asker(store, teacher, log, deadline) if teacher else None,
+        price=teacher.price if teacher else None,
+        teacher=teacher.fingerprint if teacher else "",
+        recording=bool(teacher and teacher.recording),
+        threads=given.settings.threads,
+        deadline=deadline,
+    )
+
+
+def find_students(bench: Bench, plan: Plan, log: Log) -> compare.Choice:
+    """Every candidate is fitted and answers dev; dev chooses; only then does each answer test, once."""
+    folder = bench.folder
+    log.event("step", step="students", candidates=len(plan.recipes))
+    records: list[Record] = []
+    for i, recipe in enumerate(plan.recipes):
+        log.progress("candidates", i, len(plan.recipes), recipe.text)
+        records.append(candidates.on_dev(bench, recipe))
+    if (head := next((r for r in plan.recipes if r.adapter == "head"), None)) and not json.loads(folder.settings.read_bytes()).get(
+        "growth"
+    ):
+        update_settings(folder, growth=growth_curve(bench, head, records))
+    answers = {r.recipe.id: candidates.predictions(folder, r.recipe, "dev") for r in records}
+    choice = compare.choose(bench.task, records, bench.dev, {k: v for k, v in answers.items() if v})
+    inputs = {"dev": choice.model_dump(mode="json"), "splits": bench.splits.sha()}
+    if not folder.is_done("choice", inputs):
+        count_test_scoring(folder, bench)
+        folder.mark_done("choice", inputs, [], choice=choice.model_dump(mode="json"))
+    log.event("choice", **choice.model_dump(mode="json"))
+    for i, record in enumerate(records):
+        log.progress("test", i, len(records), record.recipe.text)
+        cheap = registry.take("adapters", record.recipe.adapter).cheap
+        candidates.on_test(bench, record.recipe, refit=cheap or record.recipe.id == choice.best_student)
+    return choice
+
+
+def growth_curve(bench: Bench, head: Recipe, records: Sequence[Record]) -> list[dict[str, float]]:
+    """What more rows bring, read off the cheapest student; nothing where that student could not be fitted."""
+    if next((r.state for r in records if r.recipe.id == head.id), "") != "ok":
+        return []
+    metric = registry.take("metrics", bench.task.metric)
+    points = candidates.growth(bench, head)
+    return [
+        {"rows": p["rows"], "dev": v} for p in points if (v := compare.figure(metric, bench.task, bench.dev, p["predictions"])) is not None
+    ]
+
+
+def count_test_scoring(folder: RunFolder, bench: Bench) -> None:
+    """How often this very test split has been scored after another choice: told in the report."""
+    before = json.loads(folder.settings.read_bytes()).get("tested", {})
+    digest = bench.splits.test.digest
+    tested = {**before, digest: before.get(digest, 0) + 1}
+    update_settings(folder, tested=tested, test_scored=tested[digest])
+
+
+# ---- report and deployment -------------------------------------------------------------------------------------------
+
+
+def write_report(folder: RunFolder, log: Log, seconds: float) -> Report:
+    update_settings(folder, seconds={"this_run": round(seconds, 1)})
+    report = rebuild_report(folder)
+    log.event("report", verdict=report.verdict, winner=report.winner)
+    return report
+
+
+def rebuild_report(folder: RunFolder) -> Report:
+    """5-report.{json,md,html} from the stored predictions and measurements; no model, no teacher."""
+    from limbeck.report import markdown, page
+
+    report = compare.build_report(folder)
+    write_json(folder.report, report)
+    write_bytes(folder.report_md, markdown(report).encode())
+    write_bytes(folder.report_html, page(report).encode())
+    return report
+
+
+def deploy(folder: RunFolder, bench: Bench, choice: compare.Choice, report: Report, log: Log) -> None:
+    """The best student becomes a folder of its own, and has to give its test answers again from there."""
+    if choice.best_student is None:
+        return
+    row = next(r for r in report.rows if r.id == choice.best_student)
+    model = folder.students / row.id / "model"
+    if row.test is None or not model.is_dir():
+        return
+    inputs = {
+        "student": row.id,
+        "test": sha_of([r.model_dump(mode="json") for r in candidates.predictions(folder, recipe_of(folder, row.id), "test")]),
+    }
+    if folder.is_done("deploy", inputs):
+        return
+    from limbeck.deployment import write_student
+
+    write_student(folder, model, report, row, bench.test, candidates.predictions(folder, recipe_of(folder, row.id), "test"), log)
+    folder.mark_done("deploy", inputs, [folder.deploy])
+
+
+def recipe_of(folder: RunFolder, recipe_id: str) -> Recipe:
+    found = [Recipe.model_validate(r) for r in json.loads(folder.recipes.read_bytes())["recipes"]]
+    return next(r for r in found if r.id == recipe_id)
+
+
+def must_have_verdict(report: Report, settings: Settings) -> Report:
+    """Exit codes of a run that ended: 4 without a verdict, 5 with --require-win where no student won."""
+    if report.winner is None:
+        reasons = sorted({r.reason for r in report.rows if r.reason})
+        if any(r.group == "prompt" and r.state in ("failed", "partial") for r in report.rows):
+            raise ProviderError(
+                "no verdict: the teacher did not answer, and nothing else could be compared",
+                "; ".join(reasons),
+                "the same command again resumes",
+            )
+        raise LimbeckError(
+            "no verdict: no candidate could be scored", "; ".join(reasons), "limbeck report, and events.jsonl in the run folder"
+        )
+    if settings.require_win and report.winner != report.best_student:
+        raise NoWinner("no student beat the best baseline (--require-win)", report.verdict, "label more rows, or keep prompting")
+    return report

@@ -1,0 +1,1 @@
+"""Which loss: one file each."""

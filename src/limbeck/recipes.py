@@ -1,0 +1,200 @@
+"""The grammar of recipes, what is refused and why, and every derived number in one table with its reason.
+
+recipe   = "majority" | "nearest" | adapter *("+" modifier) "@" base
+adapter  = name *(":" arg)         modifier = name *(":" arg)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limbeck import registry
+from limbeck.errors import UsageError
+from limbeck.types import Kind, Recipe, Task, Value
+
+# modifier name -> axis. A name that is here and not on its shelf is known to the grammar and not shipped yet.
+AXES = {
+    "few": "context",
+    "many": "context",
+    "rag": "context",
+    "rows": "rows",
+    "augment": "rows",
+    "split": "rows",
+    "stepwise": "objective",
+    "dpo": "objective",
+    "reinforce": "objective",
+}
+SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rows": r"rows:(gold|teacher)"}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the numbers are derived from. chars: mean characters of an input. options: mean number per row (choice)."""
+
+    train: int
+    dev: int
+    test: int
+    unlabelled: int
+    labels: int
+    chars: float
+    options: float
+
+
+def parse(text: str) -> Recipe:
+    """The recipe in canonical spelling, without values. Raises UsageError with what was meant, perhaps."""
+    spelled = text.strip()
+    left, _, base = spelled.partition("@")
+    head, *modifiers = [part.strip() for part in left.split("+")]
+    name, *args = head.split(":")
+    if name not in registry.names("adapters"):
+        raise UsageError(
+            f"unknown adapter {name!r} in the recipe {spelled!r}", registry.near(name, registry.names("adapters")), "limbeck list adapters"
+        )
+    found: dict[str, str] = {}
+    for modifier in modifiers:
+        axis = axis_of(modifier, spelled)
+        if axis in found:
+            raise UsageError(f"two modifiers of the kind {axis} in {spelled!r}", f"{found[axis]} and {modifier}", "keep one of them")
+        found[axis] = modifier.removesuffix(":random")
+    recipe = Recipe(adapter=name, args=tuple(args), base=base.strip(), **found)
+    refuse_nonsense(recipe, registry.take("adapters", name))
+    return recipe
+
+
+def axis_of(modifier: str, spelled: str) -> str:
+    word = modifier.partition(":")[0]
+    if word not in AXES:
+        raise UsageError(f"unknown modifier {modifier!r} in the recipe {spelled!r}", registry.near(word, AXES), "limbeck info recipes")
+    if word not in SHIPPED:
+        raise UsageError(
+            f"the modifier {modifier!r} in {spelled!r} is not part of this version", f"there are: {', '.join(SHIPPED)}", "leave it out"
+        )
+    if not re.fullmatch(SHIPPED[word], modifier):
+        raise UsageError(
+            f"cannot read the modifier {modifier!r} in {spelled!r}",
+            f"it has the form {SHIPPED[word]}",
+            "for example few:8, few:8:nearest, rows:gold",
+        )
+    return AXES[word]
+
+
+def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
+    """A combination that makes no sense is refused with the reason."""
+    name, text, base = recipe.adapter, recipe.text, recipe.base
+    if not adapter.needs_base and not adapter.needs_teacher and (base or recipe.args):
+        raise UsageError(f"{name!r} takes no base and no argument", f"you have {text!r}", f"write {name}")
+    if (adapter.needs_base or adapter.needs_teacher) and not base:
+        known = ", ".join(["teacher", *registry.names("bases")])
+        raise UsageError(
+            f"the recipe {text!r} names no base",
+            f"bases: {known}, a hub id, or ./path",
+            f"write {text}@{'teacher' if adapter.needs_teacher else 'minilm'}",
+        )
+    if adapter.needs_teacher and base != "teacher":
+        raise UsageError(f"{text!r}: prompting asks the teacher", f"the base is {base!r}", f"prompt@teacher with --teacher local:{base}")
+    if not adapter.needs_teacher and base == "teacher":
+        raise UsageError(
+            f"{text!r}: the weights of a teacher cannot be moved", "a teacher can only be prompted", f"{name}@minilm, or prompt@teacher"
+        )
+    for axis in ("context", "rows", "objective"):
+        if getattr(recipe, axis) and axis not in adapter.modifiers:
+            raise UsageError(
+                f"{text!r}: {WHY_NOT[axis].format(name=name)}",
+                f"the modifier is {getattr(recipe, axis)}",
+                f"leave it out: {name}{'@' + base if base else ''}",
+            )
+    for arg in recipe.args:
+        if not re.fullmatch(adapter.args, arg):
+            raise UsageError(f"cannot read {arg!r} in {text!r}", f"{name} takes {adapter.args or 'no argument'}", "limbeck info " + name)
+
+
+WHY_NOT = {
+    "context": "a {name} student reads the input alone, a context would not reach it",
+    "rows": "{name} trains on no rows",
+    "objective": "{name} has no weights that another objective could move",
+}
+
+
+def parse_all(texts: Sequence[str]) -> list[Recipe]:
+    """Every recipe once, in the order given."""
+    found: dict[str, Recipe] = {}
+    for text in texts:
+        recipe = parse(text)
+        found.setdefault(recipe.text, recipe)
+    return list(found.values())
+
+
+def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[str]:
+    """The candidates of a run that names none: two floors, the prompts, three students."""
+    names = ["majority"] if task.kind not in (Kind.TEXT, Kind.FIELDS) else []
+    if task.kind in STUDENT_KINDS:
+        names.append("nearest")
+    if teacher:
+        names.append("prompt@teacher")
+        if not recording:  # a recording answers the same whatever stands in the prompt
+            names.append("prompt+few:8@teacher")
+    if task.kind in STUDENT_KINDS:
+        names += ["head@minilm", "full@minilm", "lora@minilm"]
+        if sizes.unlabelled and teacher:
+            names.append("full+rows:gold@minilm")
+    return names
+
+
+STUDENT_KINDS = (Kind.LABEL, Kind.CHOICE, Kind.SCORE)
+
+
+# ---- derived numbers ---------------------------------------------------------------------------------------------
+
+
+def with_values(recipe: Recipe, task: Task, sizes: Sizes, overrides: Mapping[str, Any]) -> Recipe:
+    """The recipe with every number that its fit reads, each with its reason."""
+    table = derive(recipe, task, sizes)
+    for name, value in overrides.items():
+        if name in table:
+            table[name] = Value(name=name, value=value, why="set by you")
+    return recipe.model_copy(update={"values": tuple(table.values())})
+
+
+def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
+    """name -> Value. The one table; overridable names are its keys."""
+    table: dict[str, Value] = {}
+
+    def put(name: str, value: Any, why: str) -> None:
+        table[name] = Value(name=name, value=value, why=why)
+
+    if recipe.adapter == "prompt":
+        put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
+    if recipe.adapter in ("full", "lora"):
+        training_numbers(recipe, task, sizes, put)
+    if recipe.adapter == "lora":
+        rank = int(recipe.args[0][1:]) if recipe.args else 16
+        put("rank", rank, "as written in the recipe" if recipe.args else "enough for a 384-wide encoder on a small closed task")
+        put("alpha", 2 * rank, "twice the rank, the usual scale of 2")
+    if recipe.adapter in ("head", "full", "lora"):
+        put("max_length", 256, "the length that the base was trained for; longer rows are cut and counted")
+    return table
+
+
+def training_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
+    steps_per_epoch = max(1, sizes.train // 32)
+    epochs = max(3, min(12, round(400 / steps_per_epoch)))
+    put("epochs", epochs, f"about 400 steps of 32 over {sizes.train} rows, between 3 and 12 epochs")
+    put("batch_rows", 32, "fits any laptop; small enough for few rows")
+    if recipe.adapter == "full":
+        put("lr", 1e-4, "full fine-tuning of a small encoder")
+    else:
+        put("lr", 1e-3, "low-rank updates start at zero and take a ten times larger step")
+    put("patience", 3, "epochs without a better dev score before stopping")
+
+
+def known_values() -> set[str]:
+    """Every name that --set may carry."""
+    task = Task(name="", instruction="", kind=Kind.LABEL)
+    sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
+    found = {"machine_usd_per_hour", "margin"}
+    for text in ("prompt@teacher", "head@minilm", "full@minilm", "lora@minilm"):
+        found |= set(derive(parse(text), task, sizes))
+    return found

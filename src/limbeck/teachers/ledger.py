@@ -1,0 +1,178 @@
+"""The SQLite file of a run: every reply and every refusal by content address, and what they cost.
+
+Money and tokens are sums over distinct stored replies, so that a run that was killed and resumed has the same ledger as
+one that was not. What went wrong on the way is counted apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import Declined, DiskFull, LimbeckError, UsageError
+from limbeck.registry import Teacher
+from limbeck.run import room_on_disk
+from limbeck.types import Reply, Request, canonical_json
+
+VERSION = 1
+TABLES = """
+CREATE TABLE IF NOT EXISTS replies (
+  address TEXT PRIMARY KEY,  -- sha256 of fingerprint and body
+  time REAL, purpose TEXT, teacher TEXT, remote INTEGER,
+  texts TEXT, finish TEXT, model TEXT,
+  tokens_in INTEGER, tokens_out INTEGER, estimated INTEGER,
+  cost_usd REAL,             -- NULL = the price is unknown
+  latency_ms REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refusals (
+  address TEXT PRIMARY KEY, time REAL, purpose TEXT, teacher TEXT, kind TEXT, what TEXT, have TEXT, do TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS troubles (kind TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;
+"""
+
+
+def address_of(teacher: Teacher, request: Request) -> str:
+    """Everything that can change the answer: the teacher's fingerprint, and the body."""
+    text = canonical_json({"fingerprint": teacher.fingerprint, "body": request.body()})
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One answer to be stored. answer: a Reply, or the Declined that is final for this address."""
+
+    address: str
+    purpose: str
+    answer: Reply | Declined
+
+
+class Ledger:
+    """spent_usd: what the remote replies cost so far. Every method may be called from any thread."""
+
+    def __init__(self, path: Path):
+        self.path, self.lock = path, threading.Lock()
+        with room_on_disk(path), self.guarded():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+            self.db.execute("PRAGMA journal_mode=WAL")
+            self.db.execute("PRAGMA synchronous=FULL")  # a reply that was paid for is on the disk before it is used
+            version = self.db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                raise LimbeckError(f"{path} is of version {version}", f"this limbeck reads version {VERSION}", f"mv {path} {path}.old")
+            self.db.executescript(TABLES)
+            self.db.execute(f"PRAGMA user_version={VERSION}")
+        self.spent_usd = float(self.totals()["spent_usd"])
+
+    def close(self) -> None:
+        with self.lock:
+            self.db.close()
+
+    def find(self, addresses: Sequence[str]) -> dict[str, Reply | Declined]:
+        """What is known of these addresses."""
+        found: dict[str, Reply | Declined] = {}
+        for start in range(0, len(addresses), 500):
+            some = addresses[start : start + 500]
+            holes = ",".join("?" * len(some))
+            for address, texts, finish, model, tokens_in, tokens_out, estimated, latency_ms in self.rows(
+                f"SELECT address, texts, finish, model, tokens_in, tokens_out, estimated, latency_ms FROM replies WHERE address IN ({holes})",
+                some,
+            ):
+                found[address] = Reply(
+                    texts=tuple(json.loads(texts)),
+                    finish=tuple(json.loads(finish)),
+                    model=model,
+                    tokens_in=tokens_in,
+                    tokens_out=tokens_out,
+                    estimated=bool(estimated),
+                    latency_ms=latency_ms,
+                )
+            for address, kind, what, have, do in self.rows(
+                f"SELECT address, kind, what, have, do FROM refusals WHERE address IN ({holes})", some
+            ):
+                found[address] = Declined(what, have, do, kind=kind)
+        return found
+
+    def keep(self, teacher: Teacher, entries: Iterable[Entry], troubles: Counter[str]) -> None:
+        """All of it on the disk, in one transaction. An address that is known already is not counted twice."""
+        now, added_usd = time.time(), 0.0
+        with self.lock, self.guarded():
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                for entry in entries:
+                    if isinstance(entry.answer, Reply):
+                        added_usd += self.keep_reply(teacher, entry, entry.answer, now)
+                    else:
+                        no = entry.answer
+                        self.db.execute(
+                            "INSERT OR IGNORE INTO refusals VALUES (?,?,?,?,?,?,?,?)",
+                            (entry.address, now, entry.purpose, teacher.fingerprint, no.kind, no.what, no.have, no.do),
+                        )
+                for kind, n in troubles.items():
+                    self.db.execute("INSERT INTO troubles VALUES (?,?) ON CONFLICT(kind) DO UPDATE SET n = n + excluded.n", (kind, n))
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+        self.spent_usd += added_usd
+
+    def keep_reply(self, teacher: Teacher, entry: Entry, reply: Reply, now: float) -> float:
+        """USD that this adds to the spend."""
+        cost_usd = teacher.price.of(reply.tokens_in, reply.tokens_out) if teacher.price else None
+        texts, finish = (json.dumps(list(part), ensure_ascii=False) for part in (reply.texts, reply.finish))
+        values = (entry.address, now, entry.purpose, teacher.fingerprint, teacher.remote, texts, finish, reply.model)
+        numbers = (reply.tokens_in, reply.tokens_out, reply.estimated, cost_usd, reply.latency_ms)
+        new = self.db.execute("INSERT OR IGNORE INTO replies VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", (*values, *numbers)).rowcount
+        return (cost_usd or 0.0) if new and teacher.remote else 0.0
+
+    def totals(self) -> dict[str, Any]:
+        """spent_usd: remote replies only. unpriced: remote replies whose price is unknown. estimated: replies whose tokens
+        were not told by the provider. declined: final refusals. retries and transient {status or kind: n} count attempts."""
+        replies = self.rows("SELECT purpose, remote, cost_usd, tokens_in, tokens_out, estimated FROM replies", ())
+        declined = Counter(purpose for (purpose,) in self.rows("SELECT purpose FROM refusals", ()))
+        troubles = dict(self.rows("SELECT kind, n FROM troubles ORDER BY kind", ()))
+        purposes = sorted({r[0] for r in replies} | set(declined))
+        by_purpose = {p: sums([r for r in replies if r[0] == p], declined[p]) for p in purposes}
+        retries = troubles.pop("retries", 0)
+        return {**sums(replies, declined.total()), "by_purpose": by_purpose, "retries": retries, "transient": troubles}
+
+    def rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self.lock, self.guarded():
+            return self.db.execute(query, values).fetchall()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """SQLite's errors, as ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            text = str(error)
+            if "disk is full" in text:
+                do = "free some room, then the same command: it resumes, and pays for nothing twice"
+                raise DiskFull(f"no room left on the disk of {self.path}; what came before is kept", text, do) from error
+            if "unable to open" in text or "readonly" in text:
+                raise UsageError(f"cannot write {self.path}", text, "choose another folder with --out DIR") from error
+            raise LimbeckError(
+                f"{self.path} cannot be used", text, f"it holds paid replies: mv {self.path} {self.path}.damaged, do not remove it"
+            ) from error
+
+
+def sums(replies: Sequence[tuple[Any, ...]], declined: int) -> dict[str, Any]:
+    """fsum: the same total in whatever order the replies came."""
+    return {
+        "spent_usd": math.fsum(cost or 0.0 for _, remote, cost, *_ in replies if remote),
+        "requests": len(replies) + declined,
+        "replies": len(replies),
+        "tokens_in": sum(r[3] for r in replies),
+        "tokens_out": sum(r[4] for r in replies),
+        "declined": declined,
+        "unpriced": sum(1 for r in replies if r[1] and r[2] is None),
+        "estimated": sum(r[5] for r in replies),
+    }

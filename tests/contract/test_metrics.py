@@ -1,0 +1,15 @@
+"""Every metric on the shelf keeps the contract."""
+
+import pytest
+
+from limbeck import registry
+from limbeck.testing.metrics import CHECKS
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", registry.names("metrics"))
+def test_metric(name, check):
+    metric = registry.take("metrics", name)
+    if name == "chrf":
+        pytest.importorskip("sacrebleu")
+    check(name, metric)
