@@ -63,6 +63,7 @@ class Bench:
     teacher: str = ""
     recording: bool = False
     threads: int | None = None
+    dtype: str | None = None
     deadline: float = float("inf")
     alive: dict[str, Predictor] = field(default_factory=dict)  # students that are still in memory
 
@@ -171,6 +172,7 @@ def fit(
         price=bench.price,
         objective=registry.take("objectives", recipe.objective.partition(":")[0] or "sft") if adapter.attach else None,
         threads=bench.threads,
+        dtype=bench.dtype,
         deadline_s=bench.deadline - time.monotonic(),
     )
     began = time.perf_counter()

@@ -187,7 +187,7 @@ def build_report(folder: RunFolder) -> Report:
     rows = [with_break_even(row, rows, ledger, machine) for row in rows]
     verdict, advice, winner = decide(task, rows, choice, test)
     best = choice.best_student
-    warnings = [*run.get("warnings", []), *status_warnings(rows)]
+    warnings = [*run.get("warnings", []), *cut_warnings([*dev_records, *test_records.values()]), *status_warnings(rows)]
     return Report(
         task=task,
         settings=run["settings"],
@@ -373,6 +373,11 @@ def more_rows(student: Row, rival: Row, tested: int) -> int:
     need = tested * (half / aim) ** 2 - tested
     step = 10 if need < 500 else 100
     return max(step, int(-(-need // step) * step))
+
+
+def cut_warnings(records: Sequence[Record]) -> list[str]:
+    most = max((r.truncated for r in records), default=0)
+    return [f"{most} training rows are longer than a student reads and were cut"] if most else []
 
 
 def status_warnings(rows: Sequence[Row]) -> list[str]:

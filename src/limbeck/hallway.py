@@ -5,47 +5,27 @@ command again does only what is missing, or what a changed prompt, row or settin
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from limbeck import candidates, compare, recipes, registry, render
 from limbeck.candidates import Bench, Record
-from limbeck.curate.leak import remove_leaks
-from limbeck.curate.split import make_splits
-from limbeck.errors import LimbeckError, MissingError, NoWinner, ProviderError, UsageError
+from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.estimate import Estimate, estimate
 from limbeck.log import Log
+from limbeck.preflight import Given, by_rules, cut, preflight, rows_sha
 from limbeck.registry import Ask, Teacher
 from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_json, write_lines
-from limbeck.sources.files import Rejected, read_rows
-from limbeck.tasks import by_teacher, parse
-from limbeck.teachers import open_teacher
-from limbeck.teachers.prices import price_of
+from limbeck.tasks import by_teacher
 from limbeck.teachers.store import Store
-from limbeck.types import Example, Kind, Origin, Prediction, Recipe, Reply, Report, Settings, Splits, Status, Task, sha_of
-
-
-@dataclass
-class Given:
-    """What the user gave, read and checked before anything is spent."""
-
-    settings: Settings
-    prompt: str
-    gold: list[Example]
-    dev: list[Example] | None
-    test: list[Example] | None
-    unlabelled: list[Example]
-    rejected: list[Rejected]
-    warnings: list[str]
-    teacher: Teacher | None
-    wanted: list[Recipe] = field(default_factory=list)
+from limbeck.types import Example, Origin, Prediction, Recipe, Reply, Report, Settings, Splits, Status, Task, sha_of
 
 
 @dataclass
@@ -61,7 +41,7 @@ class Plan:
 def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
     """The whole hallway, from the prompt to the deployed student."""
     began = time.monotonic()
-    given = preflight(settings, prompt, log)
+    given = preflight(settings, prompt)
     folder.create()
     with folder.locked():
         log.path = folder.events
@@ -80,91 +60,12 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
     return must_have_verdict(report, settings)
 
 
-def look(settings: Settings, prompt: str, log: Log) -> tuple[Given, Plan, Splits]:
+def look(settings: Settings, prompt: str) -> tuple[Given, Plan, Splits]:
     """--dry-run: everything that costs nothing. Writes nothing, asks nobody."""
-    given = preflight(settings, prompt, log)
+    given = preflight(settings, prompt)
     task = by_rules(given)
-    given, splits, rows = cut(given, task, log)
+    given, splits, rows = cut(given, task)
     return given, make_plan(given, task, splits, rows), splits
-
-
-# ---- before anything is spent ------------------------------------------------------------------------------------
-
-
-def preflight(settings: Settings, prompt: str, log: Log) -> Given:
-    """Read and check all that was given: a mistake in any of it costs nothing."""
-    if not prompt.strip():
-        raise UsageError(
-            f"{settings.prompt} is empty", "a prompt file holds what you send to an LLM today", "write the instruction into it"
-        )
-    wanted = recipes.parse_all(settings.candidates)
-    if unknown := set(settings.overrides) - recipes.known_values():
-        name = sorted(unknown)[0]
-        raise UsageError(
-            f"--set {name}: there is no such number", registry.near(name, sorted(recipes.known_values())), "limbeck info recipes"
-        )
-    warnings: list[str] = []
-    rejected: list[Rejected] = []
-
-    def rows_of(paths: Sequence[str], labelled: bool) -> list[Example]:
-        found: list[Example] = []
-        for path in paths:
-            rows, bad = read_rows(Path(path), settings.columns, warnings.append, need_output=labelled)
-            found += rows
-            rejected.extend(bad)
-        return found
-
-    gold = rows_of(settings.rows, True)
-    dev = rows_of([settings.dev], True) if settings.dev else None
-    test = rows_of([settings.test], True) if settings.test else None
-    unlabelled = rows_of([settings.unlabelled], False) if settings.unlabelled else []
-    if not gold:
-        raise MissingError(
-            "there are no rows, and making rows from the prompt alone is not part of this version",
-            "a run needs labelled rows: --rows FILE with columns input and output",
-            f"limbeck run {settings.prompt} --rows rows.csv",
-        )
-    gold, dev, test, unlabelled = own_ids(gold, dev, test, unlabelled)
-    if rejected:
-        counts = Counter(r.reason for r in rejected)
-        warnings.append(f"{len(rejected)} rows were set aside: " + ", ".join(f"{n} {why}" for why, n in counts.most_common(4)))
-    teacher = open_the_teacher(settings)
-    if teacher is None and any(r.adapter == "prompt" for r in wanted):
-        raise UsageError(
-            "a candidate asks a teacher, and there is none", ", ".join(settings.candidates), "--teacher http://host:port/v1#model"
-        )
-    return Given(settings, prompt, gold, dev, test, unlabelled, rejected, warnings, teacher, wanted)
-
-
-def open_the_teacher(settings: Settings) -> Teacher | None:
-    if settings.teacher is None:
-        return None
-    price = price_of(settings.teacher, settings.price)
-    teacher = open_teacher(settings.teacher, price)
-    if teacher.remote and teacher.price is None:
-        raise UsageError(
-            f"the price of {teacher.model!r} is not known, so a budget of ${settings.budget_usd:g} cannot be kept",
-            "no call was made",
-            "--price IN/OUT in USD per million tokens, for example --price 0.15/0.60, or --price 0/0 if it is yours",
-        )
-    return teacher
-
-
-def own_ids(*groups: list[Example] | None) -> list[Any]:
-    """Ids stay as given unless two files share one: then the later row carries its file's name too."""
-    seen: set[str] = set()
-    result: list[Any] = []
-    for group in groups:
-        if group is None:
-            result.append(None)
-            continue
-        fresh = []
-        for row in group:
-            name = row.id if row.id not in seen else f"{row.origin.source}:{row.origin.row}:{row.id}"
-            seen.add(name)
-            fresh.append(row if name == row.id else row.model_copy(update={"id": name}))
-        result.append(fresh)
-    return result
 
 
 def announce(folder: RunFolder, given: Given, log: Log) -> None:
@@ -183,10 +84,6 @@ def announce(folder: RunFolder, given: Given, log: Log) -> None:
 
 def save_prompt(folder: RunFolder, given: Given) -> None:
     write_bytes(folder.prompt, given.prompt.encode())
-
-
-def by_rules(given: Given) -> Task:
-    return parse.parse(given.prompt, Path(given.settings.prompt).stem, [*given.gold, *(given.test or [])], given.settings.kind)
 
 
 def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
@@ -213,11 +110,6 @@ def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
     return task
 
 
-def rows_sha(given: Given) -> str:
-    groups = (given.gold, given.dev or [], given.test or [], given.unlabelled)
-    return sha_of([[(r.id, r.input, r.output, r.choices, r.rationale) for r in group] for group in groups])
-
-
 def examples_inputs(given: Given) -> dict[str, Any]:
     return {"rows": rows_sha(given), "seed": given.settings.seed}
 
@@ -228,62 +120,12 @@ def find_examples(folder: RunFolder, given: Given, task: Task, log: Log) -> Spli
     if folder.is_done("examples", inputs):
         return read_json(folder.splits, Splits)
     log.event("step", step="examples")
-    given, splits, rows = cut(given, task, log)
+    given, splits, rows = cut(given, task)
     write_lines(folder.rows, rows)
     write_lines(folder.rejected, given.rejected)
     write_json(folder.splits, splits)
     folder.mark_done("examples", inputs, [folder.rows, folder.splits, folder.rejected], warnings=given.warnings)
     return splits
-
-
-def cut(given: Given, task: Task, log: Log) -> tuple[Given, Splits, list[Example]]:
-    """(given with leaks taken out, splits, every row of train, dev, test and unlabelled)."""
-    gold, dev, test = (None if g is None else spelled(task, g, given) for g in (given.gold, given.dev, given.test))
-    splits, train, dev, test = make_splits(task, gold or [], dev, test, given.settings.seed)
-    others = {"train": train, "dev": dev, "unlabelled": given.unlabelled}
-    shown = [Example(id=f"demonstration-{i}", input=d.input, output=d.output) for i, d in enumerate(task.demonstrations)]
-    kept, leaks = remove_leaks(test, {**others, "demonstrations": shown})
-    if leaks:
-        counts = Counter(leak.where for leak in leaks)
-        given.warnings.append(
-            "taken out because a test row says the same: "
-            + ", ".join(f"{n} of {where}" for where, n in sorted(counts.items()) if where != "demonstrations")
-            if set(counts) - {"demonstrations"}
-            else f"{counts['demonstrations']} demonstrations in the prompt are test rows too"
-        )
-    given.unlabelled = kept["unlabelled"]
-    splits = splits.model_copy(
-        update={
-            "train": splits.train.model_copy(update={"ids": tuple(r.id for r in kept["train"])}),
-            "dev": splits.dev.model_copy(update={"ids": tuple(r.id for r in kept["dev"])}),
-        }
-    )
-    unseen = {r.output for r in test} - {r.output for r in kept["train"]} if task.kind is Kind.LABEL else set()
-    if unseen:
-        n = sum(r.output in unseen for r in test)
-        given.warnings.append(
-            f"{n} test rows have a label that training lacks ({', '.join(sorted(str(u) for u in unseen)[:5])}): students get them wrong"
-        )
-    return given, splits, [*kept["train"], *kept["dev"], *test, *given.unlabelled]
-
-
-def spelled(task: Task, rows: Sequence[Example], given: Given) -> list[Example]:
-    """Gold answers in the task's own spelling; one that is no possible answer is set aside with its reason."""
-    kept = []
-    for row in rows:
-        text, status = render.canonical(task, row, row.output or "")
-        if status is Status.OK:
-            kept.append(row.model_copy(update={"output": text}))
-        else:
-            given.rejected.append(
-                Rejected(
-                    source=row.origin.source,
-                    row=row.origin.row or 0,
-                    reason="its output is no possible answer",
-                    text=(row.output or "")[:200],
-                )
-            )
-    return kept
 
 
 # ---- recipes, with the estimate before money is spent ----------------------------------------------------------------
@@ -416,6 +258,7 @@ def set_up_bench(
     folder: RunFolder, given: Given, task: Task, splits: Splits, labelled: list[Example], store: Store, log: Log, began: float
 ) -> Bench:
     every = {row.id: row for row in read_lines(folder.rows, Example)}
+    speed = settle_speed(folder, given, log)
     deadline = began + given.settings.budget_s
     teacher = given.teacher
     return Bench(
@@ -432,9 +275,25 @@ def set_up_bench(
         price=teacher.price if teacher else None,
         teacher=teacher.fingerprint if teacher else "",
         recording=bool(teacher and teacher.recording),
-        threads=given.settings.threads,
+        threads=speed.get("threads", given.settings.threads),
+        dtype=speed.get("dtype"),
         deadline=deadline,
     )
+
+
+def settle_speed(folder: RunFolder, given: Given, log: Log) -> dict[str, Any]:
+    """Threads and precision, measured once and kept: a resumed run computes as it began. {} without the train extra."""
+    kept = json.loads(folder.settings.read_bytes()).get("speed")
+    if kept and given.settings.threads in (None, kept["threads"]):
+        return dict(kept)
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    from limbeck.engine.device import measure
+
+    speed = asdict(measure(given.settings.threads))
+    log.event("speed", **speed)
+    update_settings(folder, speed=speed)
+    return speed
 
 
 def find_students(bench: Bench, plan: Plan, log: Log) -> compare.Choice:

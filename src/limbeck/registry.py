@@ -64,7 +64,8 @@ class FitJob:
     """Everything that fitting one candidate may use. folder: its own, for checkpoints; an interrupted fit is resumed
     from there. ask: the teacher behind the store (None = no teacher). shots: input -> demonstrations.
     price: of that teacher. objective: the loss, from its shelf.
-    dev empty = no choosing: train for `epochs` of the recipe's values. deadline_s: seconds left for this fit."""
+    dev empty = no choosing: train for `epochs` of the recipe's values. deadline_s: seconds left for this fit.
+    threads, dtype: of engine.device.Speed, so that a resumed run computes as it began (None = measured)."""
 
     task: Task
     recipe: Recipe
@@ -78,6 +79,7 @@ class FitJob:
     price: Price | None = None
     objective: Objective | None = None
     threads: int | None = None
+    dtype: str | None = None
     deadline_s: float | None = None
 
 

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
-from limbeck.errors import UsageError
 from limbeck.need import need
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe
@@ -19,6 +16,8 @@ from limbeck.types import Kind, Recipe
 
 def attach(model: Any, recipe: Recipe) -> Any:
     """Every linear layer of the encoder's layers gets an A and a B; nothing else moves."""
+    from torch import nn
+
     peft = need("peft", extra="train")
     rank = rank_of(recipe)
     layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear) and "layer." in name}
@@ -40,12 +39,12 @@ def merge(model: Any) -> Any:
 
 
 def rank_of(recipe: Recipe) -> int:
-    """lora:r16 -> 16; else the value `rank`, else 8."""
-    for arg in recipe.args:
-        if arg.startswith("r") and arg[1:].isdigit() and int(arg[1:]) > 0:
-            return int(arg[1:])
-        raise UsageError(f"lora does not know {arg!r}", "it takes a rank", "write lora:r8")
-    return int(recipe.value("rank", 8))
+    """lora:r16 -> 16; else the value `rank`, else 16."""
+    return int(recipe.args[0][1:]) if recipe.args else int(recipe.value("rank", 16))
 
 
-LORA = Adapter(name="lora", group="student", kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE), modifiers=("rows", "objective"), attach=attach, merge=merge)
+LORA = Adapter(
+    name="lora",
+    group="student",
+    args=r"r[1-9]\d*",
+    kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE), modifiers=("rows", "objective"), attach=attach, merge=merge)

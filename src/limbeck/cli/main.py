@@ -110,8 +110,7 @@ def say(machine: bool, error: dict[str, Any]) -> None:
     if machine:
         print(json.dumps(error, ensure_ascii=False))
         return
-    head, *rest = [str(error[k]) for k in ("what", "have", "do") if error[k]]
-    lines = [click.style("Error: ", fg="red", bold=True) + head]
+    lines = [click.style("Error: ", fg="red", bold=True) + str(error["what"])]
     if error["have"]:
         lines.append(f"  have: {error['have']}")
     if error["do"]:

@@ -38,7 +38,7 @@ def run(prompt: str, dry_run: bool, machine: bool, set_: tuple[str, ...], **give
 
     settings, text, out = options.read_settings(prompt, {**given, "set": set_})
     if dry_run:
-        seen, plan, splits = hallway.look(settings, text, Log())
+        seen, plan, splits = hallway.look(settings, text)
         return (
             click.echo(json.dumps(as_json(seen, plan, splits), ensure_ascii=False, indent=1))
             if machine

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 _CLEARLY = 0.85  # more threads, or bfloat16, have to take less than this share of the time
@@ -30,8 +31,10 @@ def pick_device() -> torch.device:
 
 
 def set_threads(threads: int) -> None:
-    """Threads of one operation; changes results in their last bits, so a resumed fit takes those it began with."""
+    """Threads of one operation, torch's and the BLAS that scikit-learn calls; they change results in their last bits,
+    so a resumed fit takes those it began with."""
     torch.set_num_threads(max(1, threads))
+    threadpool_limits(max(1, threads))
 
 
 @lru_cache(maxsize=8)
@@ -94,3 +97,12 @@ def _small_step() -> Callable[[], None]:
         layer(x).sum().backward()
 
     return step
+
+
+def describe() -> str:
+    """For `limbeck doctor`: one line on the accelerator."""
+    device = pick_device()
+    if device.type == "cuda":
+        memory_gb = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return f"{torch.cuda.get_device_name()}, {memory_gb:.0f} GB"
+    return "Apple GPU (mps)" if device.type == "mps" else "none (the CPU is used)"

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 
-class Peak:
-    """`with Peak() as peak: ...`, then `peak.mb`: resident memory of this process on Linux, what it held before
-    included. The kernel's high-water mark is reset by writing 5 to clear_refs (man 5 proc)."""
-
-    mb: float | None = None
-
-    def __enter__(self) -> Peak:
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-            self.can = True
-        except OSError:
-            self.can = False
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self.can:
-            self.mb = high_water_mb()
+@contextmanager
+def peak_memory_mb() -> Iterator[Callable[[], float | None]]:
+    """`with peak_memory_mb() as peak: ...`, then peak(): resident memory of this process on Linux, what it held before
+    included. Writing 5 to clear_refs resets the kernel's high-water mark (man 5 proc)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        yield lambda: None
+        return
+    found: list[float | None] = []
+    try:
+        yield lambda: found[0] if found else high_water_mb()
+    finally:
+        found.append(high_water_mb())
 
 
 def high_water_mb() -> float | None:
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) / 1024, 1)
+        lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        pass
-    return None
+        return None
+    return next((round(int(line.split()[1]) / 1024, 1) for line in lines if line.startswith("VmHWM:")), None)

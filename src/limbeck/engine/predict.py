@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from limbeck import render
 from limbeck.engine.batches import by_length
-from limbeck.engine.encoder import EncoderStudent
+from limbeck.engine.encoder import HEADS, EncoderStudent
+from limbeck.engine.load import read_folder
 from limbeck.engine.tokens import Tokens, pad, pad_id, tokenise
+from limbeck.errors import ModelError
+from limbeck.run import room_on_disk
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
+HEAD = "head.safetensors"
 _BEST = 10  # so many scores are kept per prediction
 
 
@@ -58,17 +66,13 @@ class StudentPredictor:
         self.student.eval()
         try:
             with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
-                embedding = self.embed((tokens or self.tokenise(examples)).ids)  # (n, d)
+                vectors = self.embed((tokens or self.tokenise(examples)).ids)  # (n, d)
                 if self.task.kind is not Kind.CHOICE:
-                    wide = self.student.answer(embedding).logits  # (n, C), or (n,) for scores
-                    return list(wide.reshape(len(examples), -1).double().cpu().numpy())
-                texts = list(dict.fromkeys(c for e in examples for c in e.choices or ()))
+                    return answer_logits(self.student, examples, vectors)
+                texts = list(dict.fromkeys(c for e in examples for c in e.choices or ()))  # each different option once
+                each = self.embed(tokenise(self.tokenizer, texts, self.max_length).ids)
                 place = {text: i for i, text in enumerate(texts)}
-                each = self.embed(tokenise(self.tokenizer, texts, self.max_length).ids)  # (different options, d)
-                index = torch.tensor([place[c] for e in examples for c in e.choices or ()], device=each.device)
-                row = torch.tensor([i for i, e in enumerate(examples) for _ in e.choices or ()], device=each.device)
-                wide = self.student.answer(embedding, each[index], row).logits.double().cpu().numpy()  # (n, most options)
-            return [line[: len(e.choices or ())] for line, e in zip(wide, examples, strict=True)]
+                return answer_logits(self.student, examples, vectors, each[[place[c] for e in examples for c in e.choices or ()]])
         finally:
             self.student.train(training)
 
@@ -85,6 +89,16 @@ class StudentPredictor:
     @property
     def device(self) -> torch.device:
         return next(self.student.parameters()).device
+
+
+@torch.inference_mode()
+def answer_logits(student: EncoderStudent, examples: Sequence[Example], vectors: Tensor, options: Tensor | None = None) -> list[np.ndarray]:
+    """vectors (n, d); options (N, d), those of all rows in order -> per row (C,), (its options,), or (1,) for scores."""
+    if options is None:
+        return list(student.answer(vectors).logits.reshape(len(examples), -1).double().cpu().numpy())
+    row = torch.tensor([i for i, e in enumerate(examples) for _ in e.choices or ()], device=vectors.device)
+    wide = student.answer(vectors, options, row).logits.double().cpu().numpy()  # (n, most options of a row)
+    return [line[: len(e.choices or ())] for line, e in zip(wide, examples, strict=True)]
 
 
 def to_prediction(task: Task, example: Example, logits: np.ndarray) -> Prediction:
@@ -110,3 +124,40 @@ def score_text(task: Task, value: float) -> str:
 def softmax(logits: np.ndarray) -> np.ndarray:
     shares = np.exp(logits - logits.max())
     return shares / shares.sum()
+
+
+# ---- on disk ---------------------------------------------------------------------------------------------------
+
+
+def save_predictor(predictor: StudentPredictor, folder: Path) -> None:
+    """config.json, model.safetensors, tokenizer files, head.safetensors (task, kind and sizes in its metadata).
+    No pickle."""
+    student = predictor.student
+    with room_on_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        student.backbone.save_pretrained(folder)
+        predictor.tokenizer.save_pretrained(folder)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in student.head.state_dict().items()}
+        about = {
+            "head": student.head_name,
+            "hidden": student.backbone.config.hidden_size,
+            "answers": len(predictor.task.labels),
+            "max_length": predictor.max_length,
+            "task": predictor.task.model_dump(mode="json"),
+        }
+        save_file(weights, folder / HEAD, metadata={"limbeck": json.dumps(about)})
+
+
+def load_predictor(folder: Path) -> StudentPredictor:
+    """Raises ModelError where a file is missing or is not what was written."""
+    backbone, tokenizer = read_folder(folder)
+    try:
+        with safe_open(folder / HEAD, "pt") as file:
+            about = json.loads(file.metadata()["limbeck"])
+        head = HEADS[about["head"]](about["hidden"], about["answers"])
+        head.load_state_dict(load_file(folder / HEAD))
+        task = Task.model_validate(about["task"])
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as broken:
+        raise ModelError(f"the head of the student in {folder} cannot be read", str(broken), "copy the folder again, or export it again") from broken
+    student = EncoderStudent(backbone, about["head"], head).requires_grad_(False).eval()
+    return StudentPredictor(student, tokenizer, task, about["max_length"])

@@ -1,271 +1,108 @@
-"""The one training path: transformers.Trainer with our batches, our loss, and checkpoints that resume to the same weights.
-
-    epoch: batches -> loss -> clip -> AdamW -> schedule;  then the dev score, the best weights, a checkpoint; stop?"""
+"""One recipe -> one fitted student: load the base, put a head on it, attach the adapter, train, merge."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import SchedulerType
 
-from limbeck.engine import checkpoint
-from limbeck.engine.batches import LengthBatches, collate, length_of
-from limbeck.engine.numbers import Numbers
-from limbeck.registry import Note, Objective
-
-Judge = Callable[[], tuple[float, float]]  # (dev score, tie-breaker) of the model as it is; higher is better
-
-
-@dataclass(frozen=True)
-class Training:
-    """What the loop needs. judge None = no dev: train for all epochs. fingerprint: of the job, so that a checkpoint of
-    another job is never resumed. bf16: autocast of the forward pass."""
-
-    model: nn.Module
-    objective: Objective
-    features: list[dict[str, Any]]
-    numbers: Numbers
-    pad_token_id: int
-    seed: int
-    folder: Path
-    fingerprint: str
-    bf16: bool = False
-    judge: Judge | None = None
-    note: Note = lambda done, total, what: None
-    deadline_s: float | None = None
+from limbeck import registry, render
+from limbeck.engine import checkpoint, loop
+from limbeck.engine.device import Speed, measure, pick_device, set_threads
+from limbeck.engine.gold import dev_score, target
+from limbeck.engine.load import ENCODER, Base, load_base
+from limbeck.engine.numbers import read_numbers
+from limbeck.engine.predict import StudentPredictor, save_predictor, softmax, to_prediction
+from limbeck.engine.start import new_student
+from limbeck.engine.tokens import pad_id
+from limbeck.errors import UsageError
+from limbeck.registry import Adapter, FitJob, Fitted
+from limbeck.run import write_json
+from limbeck.types import Example, Kind, Task, sha_of
 
 
-@dataclass
-class Progress:
-    """What a checkpoint keeps beside the tensors. best: (dev, tie-breaker). stopped: why it ended early ("" = it did not)."""
+def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
+    """Train the base with the parameters that the adapter lets move. dev chooses the epoch; chosen = {"epochs": n}.
+    The same job in the same folder is taken up where it was killed."""
+    assert adapter.attach is not None and adapter.merge is not None
+    speed = settle_speed(job)
+    set_threads(speed.threads)
+    numbers = read_numbers(job.recipe)
+    base = encoder_base(job.recipe.base)
+    length = min(numbers.max_length or base.max_length, base.max_length)
+    objective = job.objective or registry.take("objectives", (job.recipe.objective or "sft").partition(":")[0])
 
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: tuple[float, float] | None = None
-    best_epoch: int = 0
-    averaged: int = 0
-    stopped: str = ""
-
-
-def train(training: Training) -> Progress:
-    """Trains model in place and leaves the best epoch's weights in it. A finished or killed training of the same job in
-    the same folder is taken up where it stands."""
-    finished = checkpoint.find(training.folder, "trained", training.fingerprint)
-    if finished:
-        weights, facts = checkpoint.read(finished)
-        checkpoint.restore(training.model, weights)
-        return read_progress(facts)
-    loop = Loop(training)
-    before = checkpoint.find(training.folder, "epoch-*", training.fingerprint)
-    if before is not None and read_progress(checkpoint.read(before)[1]).stopped:
-        loop.take_up(before)
-    else:
-        loop.train(resume_from_checkpoint=str(before) if before else None)
-    checkpoint.restore(training.model, loop.kept())
-    if loop.args.should_save:
-        facts = {"fingerprint": training.fingerprint, **vars(loop.progress)}
-        checkpoint.write(training.folder, "trained", checkpoint.snapshot(training.model), facts)
-        loop.forget_epochs()
-    return loop.progress
-
-
-def read_progress(facts: dict[str, Any]) -> Progress:
-    known = {name: facts[name] for name in Progress.__dataclass_fields__}
-    return Progress(**{**known, "best": tuple(known["best"]) if known["best"] else None})
-
-
-class Loop(Trainer):
-    """The Trainer, with what is ours overridden: batches, optimizer, loss, checkpoints."""
-
-    def __init__(self, training: Training):
-        self.job, self.progress = training, Progress()
-        self.best: dict[str, Tensor] = {}
-        self.average: dict[str, Tensor] = {}
-        self.losses: list[Tensor] = []
-        n = training.numbers
-        lengths = [length_of(f) for f in training.features]
-        self.batches = LengthBatches(lengths, n.batch_rows, n.batch_tokens, n.epochs, training.seed)
-        args = TrainingArguments(
-            output_dir=str(training.folder), num_train_epochs=n.epochs, per_device_train_batch_size=n.batch_rows,
-            max_grad_norm=n.clip, lr_scheduler_type=SchedulerType(n.schedule), warmup_steps=round(n.warmup * n.epochs * len(self.batches)),
-            seed=training.seed, report_to=[], disable_tqdm=True, logging_strategy="no", save_strategy="no", eval_strategy="no",
-            logging_nan_inf_filter=False, dataloader_pin_memory=False, remove_unused_columns=False, label_names=["labels"],
-        )  # fmt: skip
-        super().__init__(
-            model=training.model,
-            args=args,
-            train_dataset=training.features,  # type: ignore[arg-type]  # a list is a map-style data set
-            data_collator=partial(collate, pad_token_id=training.pad_token_id),
-            callbacks=[Watch(self)],
+    student = new_student(base, job.task, job.train, numbers)
+    torch.manual_seed(job.seed)  # what an adapter adds may start at random
+    student.backbone = adapter.attach(student.backbone, job.recipe)
+    student.to(pick_device())
+    trainable = sum(p.numel() for p in checkpoint.trainable(student).values())
+    predictor = StudentPredictor(student, base.tokenizer, job.task, length)
+    features = objective.features(job.task, job.train, base.tokenizer, length)
+    dtype = torch.bfloat16 if speed.dtype == "bfloat16" else torch.float32
+    progress = loop.run(
+        loop.Training(
+            model=student, objective=objective, features=features, numbers=numbers, pad_token_id=pad_id(base.tokenizer),
+            seed=job.seed, folder=job.folder, fingerprint=fingerprint(job, base), bf16=dtype is torch.bfloat16,
+            judge=(lambda: judge(job.task, job.dev, predictor.logits(job.dev, dtype=dtype))) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
         )
-        self.remove_callback(PrinterCallback)
-
-    # ---- batches, optimizer, loss ------------------------------------------------------------------------------
-
-    def get_train_dataloader(self) -> DataLoader:
-        loader = DataLoader(self.job.features, batch_sampler=self.batches, collate_fn=self.data_collator)  # type: ignore[arg-type]
-        return self.accelerator.prepare(loader) if self.accelerator.num_processes > 1 else loader
-
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            fused = self.args.device.type in ("cpu", "cuda")
-            self.optimizer = torch.optim.AdamW(parameter_groups(self.model, self.job.numbers), fused=fused)
-        return self.optimizer
-
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Tensor:
-        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.job.bf16):
-            loss, _ = self.job.objective.loss(model, inputs)
-        self.losses.append(loss.detach())
-        return loss
-
-    # ---- weights to judge and to keep --------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def add_to_average(self) -> None:
-        """Running mean of the trained weights over the last steps."""
-        self.progress.averaged += 1
-        for name, p in checkpoint.trainable(self.model).items():
-            if name in self.average:
-                self.average[name].lerp_(p, 1 / self.progress.averaged)
-            else:
-                self.average[name] = p.detach().clone()
-
-    def kept(self) -> dict[str, Tensor]:
-        """The best epoch's weights, or where there is no dev the last ones (averaged, where averaging had begun)."""
-        return self.best or self.average or checkpoint.snapshot(self.model)
-
-    def judge(self) -> float:
-        """Dev score of what would be kept now; remembers it where it is the best so far."""
-        assert self.job.judge is not None
-        now = checkpoint.snapshot(self.model)
-        if self.average:
-            checkpoint.restore(self.model, self.average)
-        score = self.job.judge()
-        if self.progress.best is None or score > self.progress.best:
-            self.progress.best, self.progress.best_epoch = score, len(self.progress.history) + 1
-            self.best = checkpoint.snapshot(self.model)
-        checkpoint.restore(self.model, now)
-        return score[0]
-
-    # ---- checkpoints: the Trainer's own are pickles, and can be cut in half by a kill ----------------------------
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        if not self.args.should_save:
-            return
-        assert self.optimizer is not None and self.lr_scheduler is not None
-        tensors = {
-            **checkpoint.prefixed("model", checkpoint.snapshot(self.model)),
-            **checkpoint.prefixed("best", self.best),
-            **checkpoint.prefixed("average", self.average),
-            **checkpoint.prefixed("optimizer", checkpoint.optimizer_tensors(self.optimizer)),
-            "rng.cpu": torch.random.get_rng_state(),
-        }
-        if torch.cuda.is_available():
-            tensors["rng.cuda"] = torch.cuda.get_rng_state()
-        facts = {"fingerprint": self.job.fingerprint, "schedule": self.lr_scheduler.state_dict(), **vars(self.progress)}
-        facts["schedule"].pop("lr_lambdas", None)
-        self.state.save_to_json(str(self.job.folder / "trainer_state.json"))
-        state = (self.job.folder / "trainer_state.json").read_text()
-        name = f"epoch-{len(self.progress.history)}"
-        checkpoint.write(self.job.folder, name, tensors, facts, files={"trainer_state.json": state})
-        self.forget_epochs(but=name)
-
-    def forget_epochs(self, but: str = "") -> None:
-        import shutil
-
-        for old in [*self.job.folder.glob("epoch-*"), *self.job.folder.glob(".epoch-*")]:
-            if old.name != but:
-                shutil.rmtree(old)
-        (self.job.folder / "trainer_state.json").unlink(missing_ok=True)
-
-    def take_up(self, folder: Path) -> dict[str, Tensor]:
-        """Weights, best, average and progress of a checkpoint; returns all of its tensors."""
-        tensors, facts = checkpoint.read(folder)
-        checkpoint.restore(self.model, checkpoint.under("model", tensors))
-        self.best, self.average = checkpoint.under("best", tensors), checkpoint.under("average", tensors)
-        self.progress, self.schedule = read_progress(facts), facts.get("schedule", {})
-        return tensors
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        self.taken_up = self.take_up(Path(resume_from_checkpoint))
-
-    def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
-        assert self.optimizer is not None and self.lr_scheduler is not None
-        checkpoint.restore_optimizer(self.optimizer, checkpoint.under("optimizer", self.taken_up))
-        self.lr_scheduler.load_state_dict({**self.lr_scheduler.state_dict(), **self.schedule})
-        for group, rate in zip(self.optimizer.param_groups, self.schedule["_last_lr"], strict=True):
-            group["lr"] = rate
-
-    def _load_rng_state(self, checkpoint_folder: str | None) -> None:
-        torch.random.set_rng_state(self.taken_up["rng.cpu"])
-        if torch.cuda.is_available() and "rng.cuda" in self.taken_up:
-            torch.cuda.set_rng_state(self.taken_up["rng.cuda"])
+    )  # fmt: skip
+    student.backbone = adapter.merge(student.backbone)
+    student.requires_grad_(False).eval()
+    by_clock = progress.stopped if "clock" in progress.stopped else ""
+    return Fitted(
+        predictor=predictor,
+        chosen={"epochs": progress.best_epoch or len(progress.history)},
+        history=tuple(progress.history),
+        trainable_parameters=trainable,
+        size_mb=size_mb(student),
+        save=lambda folder: save_predictor(predictor, folder),
+        truncated=sum(f.get("truncated", 0) for f in features),
+        not_deterministic=by_clock,
+    )
 
 
-class Watch(TrainerCallback):
-    """Between the epochs: count, average, judge, stop."""
-
-    def __init__(self, loop: Loop):
-        self.loop = loop
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        self.start = self.epoch_start = time.monotonic()
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        self.loop.batches.epoch = round(state.epoch or 0)
-        self.epoch_start = time.monotonic()
-        self.loop.losses = []
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        if state.global_step > (1 - self.loop.job.numbers.average) * state.max_steps:
-            self.loop.add_to_average()
-        if state.is_world_process_zero:
-            self.loop.job.note(state.global_step, state.max_steps, f"epoch {int(state.epoch - 1e-9) + 1} of {args.num_train_epochs:g}")
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        job, progress = self.loop.job, self.loop.progress
-        line = {"epoch": float(len(progress.history) + 1), "train_loss": float(torch.stack(self.loop.losses).mean())}
-        if job.judge is not None:
-            line["dev"] = self.loop.judge()
-        now = time.monotonic()
-        line["seconds"] = round(now - self.epoch_start, 2)
-        progress.history.append(line)
-        epoch = len(progress.history)
-        if job.judge is not None and epoch - progress.best_epoch >= job.numbers.patience:
-            progress.stopped = f"no better dev score for {job.numbers.patience} epochs"
-        elif job.deadline_s is not None and epoch < args.num_train_epochs and now - self.start + line["seconds"] > job.deadline_s:
-            progress.stopped = f"stopped by the clock after epoch {epoch} of {args.num_train_epochs:g}"
-        if progress.stopped:
-            control.should_training_stop = True
-            if state.is_world_process_zero:
-                job.note(state.global_step, state.max_steps, progress.stopped)
-        control.should_save = True
+def encoder_base(name: str, *, shared: bool = False) -> Base:
+    """A base that students of this version can be made of; fresh weights, or the shared ones."""
+    base = load_base(name, shared=shared)
+    if base.family != ENCODER:
+        raise UsageError(f"{name} cannot be trained with a head", f"it is a {base.family} model", "take an encoder as the base, such as minilm")
+    return base
 
 
-def parameter_groups(model: nn.Module, numbers: Numbers) -> list[dict[str, Any]]:
-    """Head and body with their rates, lower layers with smaller ones, no decay on vectors (norms, biases, scales)."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    layers = 1 + max((layer_of(name) for name in checkpoint.trainable(model)), default=0)
-    for name, p in checkpoint.trainable(model).items():
-        if name.startswith("head."):
-            key = (numbers.head_lr, 0.0)
-        else:
-            depth = max(layers - 1 - layer_of(name), 0)
-            key = (numbers.lr * numbers.layer_decay**depth, numbers.weight_decay if p.ndim > 1 else 0.0)
-        groups.setdefault(key, []).append(p)
-    return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+def judge(task: Task, dev: Sequence[Example], logits: Sequence[np.ndarray]) -> tuple[float, float]:
+    """(the task's metric, mean log-probability of the right answer or minus the squared error): few rows tie often.
+    logits per row, as engine.predict gives them."""
+    score = dev_score(task, dev, [to_prediction(task, e, line) for e, line in zip(dev, logits, strict=True)])
+    gold = [target(task, e) for e in dev]
+    if task.kind is Kind.SCORE:
+        return score, -float(np.mean([(line[0] - value) ** 2 for line, value in zip(logits, gold, strict=True)]))
+    return score, float(np.mean([np.log(softmax(line)[value] + 1e-12) for line, value in zip(logits, gold, strict=True)]))
 
 
-def layer_of(name: str) -> int:
-    """The number in "...layer.3....": layers count from 0, the embeddings as -1."""
-    digits = [part for part in name.split(".") if part.isdigit()]
-    return int(digits[0]) if digits else -1
+def settle_speed(job: FitJob) -> Speed:
+    """Threads and precision of this fit: as the job says, as this folder's fit began with, or measured now."""
+    kept = job.folder / "speed.json"
+    if job.threads and job.dtype:
+        speed = Speed(job.threads, job.dtype, "as this run began with")
+    elif kept.is_file():
+        speed = Speed(**json.loads(kept.read_bytes()))
+    else:
+        speed = measure(job.threads)
+    write_json(kept, asdict(speed))
+    return speed
+
+
+def fingerprint(job: FitJob, base: Base) -> str:
+    """Of everything that decides the weights, so that a checkpoint of another job is never taken up."""
+    rows = [[(e.id, e.input, e.output, e.choices) for e in part] for part in (job.train, job.dev)]
+    return sha_of([job.recipe.id, job.task.sha(), job.seed, base.sha, render.VERSION, rows])
+
+
+def size_mb(student: Any) -> float:
+    """Of the weights as they are shipped, float32, in 10^6 bytes."""
+    return round(sum(p.numel() for p in student.parameters()) * 4 / 1e6, 1)

@@ -21,8 +21,8 @@ def find_demonstrations(text: str) -> tuple[tuple[Demonstration, ...], str, list
     lines = text.split("\n")
     best = choose(text, lines)
     notes = []
-    if best.slots and best.pairs and any(slot.strip() for slot in best.slots):
-        notes.append(f"an input without an answer ({best.slots[-1].strip()[:60]!r}) was taken for the place of the input, not for a demonstration")
+    if best.pairs and (open_inputs := [slot for slot in best.slots if slot.strip() and not PLACEHOLDER.search(slot)]):
+        notes.append(f"an input without an answer ({open_inputs[-1].strip()[:60]!r}) was taken for the place of the input, not for a demonstration")
     pairs = list(dict.fromkeys((i.strip("\n"), o.strip("\n")) for i, o in best.pairs))
     instruction = without(lines, best)
     if not instruction:

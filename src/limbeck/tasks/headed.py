@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 from limbeck.tasks.found import Found, describes, is_placeholder, unquoted, unwrap
 from limbeck.tasks.words import INPUTS, OUTPUTS, RATIONALES, STOPS, is_separator, plain
 
 _HEAD = re.compile(
-    r"^\s{0,12}(?:[-*+•>]\s+|\(?\d{1,3}[.)]\s+|<\|?)?(?P<open>#{1,6}\s*|\*\*|__|[\[【「])?(?P<name>[^\W\d_](?:[\w '/()#-]|\.(?=\d)){0,30}?)\s*(?:\*\*|__|[\]】」])?\s*[:：]"
+    r"^\s{0,12}(?:[-*+•>]\s+|\(?\d{1,3}[.)]\s+)?(?P<open>#{1,6}\s*|\*\*|__|[\[【「])?(?P<name>[^\W\d_](?:[\w '/()#-]|\.(?=\d)){0,30}?)\s*(?:\*\*|__|[\]】」])?\s*[:：]"
     r"(?:\*\*|__)?(?:\s+|(?<=：)|$|(?=[\"'“「\[{]))(?P<rest>.*)$"
 )
-_SOLO = re.compile(r"^\s*(?:[#*_=~\[【「<(-]{1,8}\s*)?(?P<name>[^\W\d_][\w ]{0,24}?)(?:\s*#?\d{1,3})?\s*(?:[#*_=~\]】」>)-]{1,8})?\s*$")
+_SOLO = re.compile(r"^\s*(?:[#*_=~\[【「(-]{1,8}\s*)?(?P<name>[^\W\d_][\w ]{0,24}?)(?:\s*#?\d{1,3})?\s*(?:[#*_=~\]】」)-]{1,8})?\s*$")
 _OUT = "|".join(sorted((re.escape(word) for word in OUTPUTS if len(word) > 1), key=len, reverse=True))
 _INLINE = re.compile(rf"(?:(?<=\s)|(?<=[,;|，；。、/]))(?:\*\*)?(?P<head>A|(?:{_OUT}))(?:\*\*)?\s*[:：](?!//)", re.I)
 
@@ -50,7 +51,7 @@ def find_headed(lines: list[str]) -> Found:
             first[0].pop(0)
     if all(not value(heads_of) for heads_of, _ in full):
         return found
-    trim_tails(records, lines)
+    trim_tails(records)
     for ins, outs in records:
         question, answer = value(ins), value(outs)
         if not outs or not answer or is_placeholder(question):
@@ -114,7 +115,7 @@ def heads_of_line(line: str, names: Counter[str]) -> list[tuple[str, str, str]]:
         known = name in INPUTS or name in OUTPUTS or name in RATIONALES or name in STOPS
         if not known and (names[name] < 2 or len(name.split()) > 3):
             return []
-        if name in INPUTS and (inner := _INLINE.search(rest)):
+        if name in INPUTS and not any(other in OUTPUTS for other in names) and (inner := _INLINE.search(rest)):
             before = re.sub(r"\s*(?:[-=]{1,2}>|→|⇒|[|;,，；、/])\s*$", "", rest[: inner.start()]).strip()
             if before:
                 return [(name, spelling, before), (plain(inner["head"]), inner["head"], rest[inner.end() :].strip(" *"))]
@@ -150,7 +151,7 @@ def group(heads: list[Head], out: str) -> list[tuple[list[Head], list[Head]]]:
     records: list[tuple[list[Head], list[Head]]] = []
     ins: list[Head] = []
     outs: list[Head] = []
-    in_names = {a.name for a, b in zip(heads, heads[1:], strict=False) if b.name == out and a.name != out}
+    in_names = {a.name for a, b in pairwise(heads) if b.name == out and a.name != out}
     for head in heads:
         if head.name in STOPS:
             if outs:
@@ -173,18 +174,23 @@ def group(heads: list[Head], out: str) -> list[tuple[list[Head], list[Head]]]:
 
 
 def value(heads: list[Head]) -> str:
-    """The text under one heading; under several, each with its heading."""
+    """The text under one heading; under several, each with its heading; "" under none."""
     if len(heads) == 1:
         return unwrap("\n".join(heads[0].text))
     return "\n".join(f"{head.spelling}: {unwrap(chr(10).join(head.text))}" for head in heads)
 
 
-def trim_tails(records: list[tuple[list[Head], list[Head]]], lines: list[str]) -> None:
-    """The last text runs to the end of the file: what stands after a blank line is instruction again, unless the
+def trim_tails(records: list[tuple[list[Head], list[Head]]]) -> None:
+    """The last texts run on to the end of the file: what stands after a blank line is instruction again, unless the
     other records have blank lines inside, too."""
-    last = (records[-1][1] or records[-1][0])[-1]
-    others = [head for record in records[:-1] for head in (record[1] if records[-1][1] else record[0])]
-    if others and any(has_gap(head.text) for head in others):
+    full = [outs for _, outs in records if value(outs)]
+    if not value(records[-1][1]):
+        trim((records[-1][1] or records[-1][0])[-1], [head for ins, _ in records[:-1] for head in ins])
+    trim(full[-1][-1], [head for outs in full[:-1] for head in outs])
+
+
+def trim(last: Head, others: list[Head]) -> None:
+    if any(has_gap(head.text) for head in others):
         return
     kept: list[str] = []
     fence, depth = False, 0

@@ -88,7 +88,7 @@ def find_arrows(lines: list[str]) -> Found:
             left = "\n".join(lines[start:number]).strip()
         left, right = clean_side(left, INPUTS), clean_side(right, OUTPUTS)
         if not left or not right or is_placeholder(left) or describes(right):
-            if is_placeholder(left) and (not right or is_placeholder(right)) or (left and not right and found.pairs):
+            if (is_placeholder(left) and (not right or is_placeholder(right))) or (left and not right and found.pairs):
                 found.slots.append(left)
                 found.lines.update(range(start, number + 1))
             continue
@@ -128,50 +128,55 @@ _CONTAINERS = {"example", "examples", "demonstration", "demonstrations", "shot",
 
 
 def find_tags(text: str, lines: list[str]) -> Found:
-    """`<input>..</input><output>..</output>`, bare or in `<example>`; inside an `<example>` any two tags, the last is the answer."""
+    """`<input>..</input><output>..</output>`, bare or in an `<example>`; in an `<example>` any two tags, the last is the answer."""
     found = Found("tags")
-    items = tag_items(text)
-    boxes = [(m.start(), m.end()) for m in re.finditer(r"<example\b[^<>]{0,80}>.*?</example>", text, re.S | re.I)]
-    ins: list[tuple[str, str, int]] = []
-    for tag, body, start, end in items:
-        name = plain(tag)
-        boxed = any(a <= start and end <= b for a, b in boxes)
-        last = boxed and not any(a <= s and start < s and e <= b for a, b in boxes if a <= start and end <= b for _, _, s, e in items)
-        if name in RATIONALES:
+    at = 0
+    for box in re.finditer(r"<(?P<tag>example|demonstration|shot|sample)\b[^<>]{0,80}>.*?</(?P=tag)>", text, re.S | re.I):
+        pair_tags(found, text, tag_items(text, at, box.start()), boxed=False)
+        pair_tags(found, text, tag_items(text, box.start(), box.end()), boxed=True)
+        at = box.end()
+    pair_tags(found, text, tag_items(text, at, len(text)), boxed=False)
+    if not found.pairs:
+        return Found("tags")
+    low, high = min(found.lines) - 1, max(found.lines) + 1
+    while low >= 0 and (is_separator(lines[low]) or not lines[low].strip()):
+        low -= 1
+    while high < len(lines) and (is_separator(lines[high]) or not lines[high].strip()):
+        high += 1
+    found.lines.update(i for i in range(low + 1, high) if not lines[i].strip() or is_separator(lines[i]))
+    return found
+
+
+def pair_tags(found: Found, text: str, items: list[tuple[str, str, int, int]], boxed: bool) -> None:
+    """Inputs, then the output that follows them."""
+    items = [item for item in items if plain(item[0]) not in RATIONALES]
+    names = [plain(item[0]) for item in items]
+    ins: list[tuple[str, str, int, int]] = []
+    for i, item in enumerate(items):
+        is_output = names[i] in OUTPUTS or (boxed and i == len(items) - 1)
+        if not (ins and is_output):
+            if boxed or names[i] in INPUTS:
+                ins.append(item)
             continue
-        if ins and ((name in OUTPUTS and not (boxed and not last and name in INPUTS)) or (last and name not in INPUTS)):
-            question = ins[0][1] if len(ins) == 1 else "\n".join(f"{t}: {b}" for t, b, _ in ins)
-            if body and question and not is_placeholder(question) and not describes(body):
-                found.pairs.append((question, body))
-            elif not is_placeholder(question) and body:
-                ins = []
-                continue
-            else:
-                found.slots.append(question)
-            found.lines.update(lines_between(text, ins[0][2], end))
-            ins = []
-        elif name in INPUTS or boxed:
-            ins = [*ins, (tag, body, start)] if boxed or (ins and text[ins[-1][2] : start].count("\n\n") < 2) else [(tag, body, start)]
+        question = ins[0][1] if len(ins) == 1 else "\n".join(f"{tag}: {body}" for tag, body, _, _ in ins)
+        if not item[1] or is_placeholder(question) or describes(item[1]):
+            found.slots.append(question)
+        else:
+            found.pairs.append((question, item[1]))
+        found.lines.update(lines_between(text, ins[0][2], item[3]))
+        ins = []
     if ins and (found.pairs or is_placeholder(ins[0][1])):
         found.slots.append(ins[0][1])
-        found.lines.update(lines_between(text, ins[0][2], ins[-1][2] + len(ins[-1][1])))
-    if found.lines:
-        low, high = min(found.lines) - 1, max(found.lines) + 1
-        while low >= 0 and (is_separator(lines[low]) or not lines[low].strip()):
-            low -= 1
-        while high < len(lines) and (is_separator(lines[high]) or not lines[high].strip()):
-            high += 1
-        found.lines.update(i for i in range(low + 1, high) if not lines[i].strip() or is_separator(lines[i]))
-    return found if found.pairs else Found("tags")
+        found.lines.update(lines_between(text, ins[0][2], ins[-1][3]))
 
 
-def tag_items(text: str) -> list[tuple[str, str, int, int]]:
-    """(tag, body, start, end) of the innermost known pairs of tags, in order; containers are looked into."""
+def tag_items(text: str, start: int, stop: int) -> list[tuple[str, str, int, int]]:
+    """(tag, body, start, end) of the pairs of tags in text[start:stop], in order; containers are looked into."""
     items = []
-    at = 0
-    while match := _TAG.search(text, at):
+    at = start
+    while match := _TAG.search(text, at, stop):
         tag = match["tag"]
-        close = text.find(f"</{tag}>", match.end())
+        close = text.find(f"</{tag}>", match.end(), stop)
         if close < 0 or plain(tag) in _CONTAINERS:
             at = match.end()
             continue

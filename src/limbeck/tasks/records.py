@@ -11,12 +11,15 @@ from limbeck.tasks.found import Found, is_placeholder
 from limbeck.tasks.words import INPUTS, OUTPUTS, RATIONALES, plain
 from limbeck.types import canonical_json
 
+# Keys that say "input" by themselves; one object with `description` and `category` may be a template of the answer.
+_SURE = {"input", "text", "question", "query", "q", "prompt", "sentence", "context", "premise", "x", "message", "user", "eingabe", "frage", "entrada", "entrée", "入力", "输入", "問題", "问题"}
+
 
 def find_records(text: str, lines: list[str]) -> Found:
     found = Found("json")
     for value, start, end in json_values(text):
         pairs = pairs_of(value)
-        if not pairs:
+        if not pairs or (len(pairs) == 1 and isinstance(value, dict) and not _SURE & {plain(key) for key in value} and "messages" not in value):
             continue
         for question, answer in pairs:
             if question and answer and not is_placeholder(question) and not is_placeholder(answer):
@@ -65,9 +68,11 @@ def pairs_of(value: Any) -> list[tuple[str, str]]:
     names = {key: plain(key) for key in value}
     outs = [key for key, name in names.items() if name in OUTPUTS]
     ins = [key for key, name in names.items() if name in INPUTS and key not in outs]
-    if not ins or list(names)[0] not in ins and names[list(names)[0]] not in ("id", "no", "nr"):
+    if not ins:
         return []
-    if not outs:
+    if not outs:  # one other key beside a plain input is the answer
+        if not _SURE & {names[key] for key in ins}:
+            return []
         rest = [key for key, name in names.items() if key not in ins and name not in RATIONALES and name not in ("id", "no", "nr")]
         if len(rest) != 1:
             return []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import sqlite3
 import threading
 import time
@@ -66,8 +67,8 @@ class Ledger:
             version = self.db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
                 raise LimbeckError(f"{path} is of version {version}", f"this limbeck reads version {VERSION}", f"mv {path} {path}.old")
-            self.db.executescript(TABLES)
-            self.db.execute(f"PRAGMA user_version={VERSION}")
+            if version == 0:
+                self.db.executescript(f"{TABLES} PRAGMA user_version={VERSION};")
         self.spent_usd = float(self.totals()["spent_usd"])
 
     def close(self) -> None:
@@ -103,8 +104,8 @@ class Ledger:
         """All of it on the disk, in one transaction. An address that is known already is not counted twice."""
         now, added_usd = time.time(), 0.0
         with self.lock, self.guarded():
-            self.db.execute("BEGIN IMMEDIATE")
             try:
+                self.db.execute("BEGIN IMMEDIATE")
                 for entry in entries:
                     if isinstance(entry.answer, Reply):
                         added_usd += self.keep_reply(teacher, entry, entry.answer, now)
@@ -154,7 +155,7 @@ class Ledger:
             yield
         except sqlite3.Error as error:
             text = str(error)
-            if "disk is full" in text:
+            if "disk is full" in text or ("I/O" in text and shutil.disk_usage(self.path.parent).free < 1 << 20):
                 do = "free some room, then the same command: it resumes, and pays for nothing twice"
                 raise DiskFull(f"no room left on the disk of {self.path}; what came before is kept", text, do) from error
             if "unable to open" in text or "readonly" in text:

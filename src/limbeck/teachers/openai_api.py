@@ -183,9 +183,9 @@ def fits_strict(schema: Any) -> bool:
         return all(map(fits_strict, schema))
     if not isinstance(schema, dict):
         return True
-    if "properties" in schema or schema.get("type") == "object":
-        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(schema.get("properties", ())):
-            return False
+    closed = schema.get("additionalProperties") is False and set(schema.get("required", ())) == set(schema.get("properties", ()))
+    if schema.get("type") == "object" and not closed:
+        return False
     return all(map(fits_strict, schema.values()))
 
 

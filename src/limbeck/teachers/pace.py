@@ -8,6 +8,7 @@ from collections import deque
 from limbeck.errors import Transient
 
 ATTEMPTS = 8  # failures before a request is given up
+CLOSED_DOOR = 3  # failures to connect, where nobody has ever answered: most likely a wrong address
 REFUSALS = 16  # 429s before a request is given up: waiting in a queue is no failure
 FIRST_WIDTH, MOST_WIDTH = 4, 64
 FIRST_TIMEOUT_S, LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 60.0, 10.0, 600.0
@@ -15,9 +16,9 @@ CROWDED = (429, 503, 529)  # "less, please"
 
 
 class Pace:
-    """width: requests at once. It doubles every round until the first refusal, then grows by one a round, and is cut by
-    half the share of requests that were refused of late, as in DCTCP (Alizadeh et al., SIGCOMM 2010, section 3.1): a
-    teacher that refuses everything is halved, one that refuses now and then is not throttled to a crawl.
+    """width: requests at once. It doubles every round until the first refusal, which halves it. From then on it grows by
+    one a round, and is cut by half the share of requests that were refused of late, as in DCTCP (Alizadeh et al., SIGCOMM
+    2010, section 3.1): who refuses everything is halved again, who refuses now and then is not asked at a crawl.
     not_before: nobody sends before this time (Retry-After). Times are the caller's monotonic seconds."""
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class Pace:
             self.not_before = max(self.not_before, now + error.retry_after_s)
         if error.status in CROWDED:
             self.refused_share += 0.05 * (1.0 - self.refused_share)
-            self.cut(self.refused_share, sent_at, now)
+            self.cut(1.0 if self.cut_at is None else self.refused_share, sent_at, now)
         elif error.status is None:
             self.silences += 1
             if self.silences >= 2:
@@ -50,6 +51,10 @@ class Pace:
         if self.cut_at is None or sent_at >= self.cut_at:
             self.width = max(1.0, self.width * (1.0 - share / 2.0))
             self.cut_at = now
+
+    def gives_up(self, error: Transient, attempts: int, refusals: int) -> bool:
+        never_open = error.kind == "connection" and not self.latencies_s
+        return attempts >= (CLOSED_DOOR if never_open else ATTEMPTS) or refusals >= REFUSALS
 
     def timeout_s(self, late_before: int = 0) -> float:
         """Ten times the 95th percentile, once twenty answers are known; doubled for each time this request was late."""

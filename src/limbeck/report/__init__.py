@@ -1,0 +1,6 @@
+"""Report -> terminal table, Markdown, one self-contained HTML page. Pure functions: no model, no file, no network."""
+
+from limbeck.report.markdown import markdown
+from limbeck.report.terminal import terminal
+
+__all__ = ["markdown", "terminal"]

@@ -1,0 +1,60 @@
+"""Report -> Markdown, for a pull request or a README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from limbeck.report import format as f
+from limbeck.report import table as t
+from limbeck.report.terminal import used
+from limbeck.types import Report
+
+_SIGNS = re.compile(r"([\\`*#|~]|\](?=[(:\[])|(?<!\w)_|_(?!\w))")  # an underscore within a word means nothing
+
+
+def markdown(report: Report) -> str:
+    return "\n\n".join(block for block in _blocks(report) if block) + "\n"
+
+
+def _blocks(report: Report) -> Iterator[str]:
+    yield f"# {text(report.verdict)}"
+    if report.partial:
+        yield "*Partial: not every candidate was finished.*"
+    if rows := t.ranked(report):
+        columns = t.columns(report)
+        cells = [[f"**{code(r.recipe)}**" if r.recipe == report.winner else code(r.recipe), *(text(c.cell(r)) for c in columns)] for r in rows]
+        yield table(["recipe", *(text(c.title) for c in columns)], cells)
+    yield bullets(f"{code(row.recipe)} {text(t.why(row))}" for row in t.unranked(report))
+    if report.warnings:
+        yield "## Warnings"
+        yield bullets(map(text, report.warnings))
+    yield "## How it was measured"
+    yield text(used(report))
+    yield text(report.rule)
+    yield text(report.split_how)
+    if report.not_deterministic:
+        yield "Not deterministic: " + text("; ".join(report.not_deterministic)) + "."
+    for title, facts in (("Origin of the rows", report.origins), ("Rejected rows", report.rejected), ("Ledger", report.ledger)):
+        if facts:
+            yield f"## {title}"
+            yield table(["", ""], [[text(name), text(value)] for name, value in f.flat(facts).items()])
+
+
+def text(value: str) -> str:
+    """One line on which no sign means anything: no HTML, no table, no emphasis."""
+    one = " ".join(f.clean(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SIGNS.sub(r"\\\1", one)
+
+
+def code(value: str) -> str:
+    return "`" + " ".join(f.clean(value).split()).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bullets(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)

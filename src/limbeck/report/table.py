@@ -1,0 +1,114 @@
+"""The leaderboard: its order and its columns, shared by the three renderings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from limbeck import registry
+from limbeck.errors import UsageError
+from limbeck.report import format as f
+from limbeck.types import Report, Row, Score
+
+
+@dataclass(frozen=True)
+class Column:
+    """keep: narrow pages drop the columns with the highest number first. hint: what the header means, in a sentence."""
+
+    key: str
+    title: str
+    hint: str
+    keep: int
+    cell: Callable[[Row], str]
+
+
+def lower_is_better(metric: str) -> bool:
+    """False for a metric whose plug-in is not installed here."""
+    try:
+        return bool(registry.take("metrics", metric).lower_is_better)
+    except (UsageError, ImportError):
+        return False
+
+
+def metric_of(report: Report) -> str:
+    return report.task.metric or next((row.test.metric for row in report.rows if row.test), "score")
+
+
+def is_scored(row: Row) -> bool:
+    return row.test is not None and row.test.value is not None
+
+
+def ranked(report: Report) -> list[Row]:
+    """Rows with a test score, best first; on a tie the cheaper one."""
+    sign = 1 if lower_is_better(metric_of(report)) else -1
+
+    def rank(row: Row) -> tuple[float, float]:
+        value = row.test.value if row.test else None
+        return sign * (value or 0.0), row.usd_per_1000 or 0.0
+
+    return sorted(filter(is_scored, report.rows), key=rank)
+
+
+def unranked(report: Report) -> list[Row]:
+    """Rows without a test score, in the report's order: failed, skipped, or never scored."""
+    return [row for row in report.rows if not is_scored(row)]
+
+
+def why(row: Row) -> str:
+    """What stands in the place of a score."""
+    return f"{row.state if row.state != 'ok' else 'not scored'}: {f.clean(row.reason) or 'no reason was recorded'}"
+
+
+def row_named(report: Report, recipe: str | None) -> Row | None:
+    return next((row for row in report.rows if recipe and row.recipe == recipe), None)
+
+
+def further(row: Row, name: str) -> Score | None:
+    return next((score for score in row.more if score.metric == name), None)
+
+
+def columns(report: Report) -> list[Column]:
+    """Those in which at least one row has something to say."""
+    name = metric_of(report)
+    arrow = " (lower is better)" if lower_is_better(name) else ""
+    more = dict.fromkeys(score.metric for row in report.rows for score in row.more)
+    rival = report.best_baseline or "the best baseline"
+
+    def against(row: Row) -> str:
+        return "reference" if row.versus is None and row.recipe == report.best_baseline else f.versus(row.versus)
+
+    every = [
+        Column("test", f"{name}{arrow}", f"{name} on the test rows, with its 95 % interval", 0, lambda r: f.score(r.test)),
+        Column("versus", "vs baseline", f"difference to {rival} on the same rows, and its p value", 1, against),
+        *(Column(m, m, f"{m} on the test rows", 7, _further(m)) for m in more),
+        Column("dev", "dev", f"{name} on the dev rows, which chose", 6, lambda r: f.metric(r.dev.value) if r.dev else f.MISSING),
+        Column("usd_per_1000", "$/1,000", "cost of 1,000 calls", 2, lambda r: f.usd(r.usd_per_1000)),
+        Column("latency_p50_ms", "p50", "median time of one call", 3, lambda r: f.ms(r.latency_p50_ms)),
+        Column("latency_p95_ms", "p95", "time that 95 % of the calls stay under", 5, lambda r: f.ms(r.latency_p95_ms)),
+        Column("throughput_rows_s", "rows/s", "rows answered per second, in batches", 10, lambda r: f.rate(r.throughput_rows_s)),
+        Column("size_mb", "size", "size on disk", 4, lambda r: f.mb(r.size_mb)),
+        Column("trainable_parameters", "trainable", "trainable parameters", 9, lambda r: f.count(r.trainable_parameters)),
+        Column("train_s", "training", "training time", 8, lambda r: f.seconds(r.train_s)),
+        Column("peak_memory_mb", "memory", "peak memory", 11, lambda r: f.mb(r.peak_memory_mb)),
+    ]
+    return [column for column in every if column.key == "test" or any(column.cell(row) != f.MISSING for row in report.rows)]
+
+
+def _further(name: str) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        found = further(row, name)
+        return f.metric(found.value) if found else f.MISSING
+
+    return cell
+
+
+def within(every: Sequence[Column], rows: Sequence[Row], width: int, gap: int, first: int) -> list[Column]:
+    """The columns that fit in `width` characters beside a first column of `first`, the dearest dropped one by one."""
+
+    def wide(column: Column) -> int:
+        return max([len(column.title), *(len(column.cell(row)) for row in rows)]) + gap
+
+    kept = list(every)
+    while len(kept) > 1 and first + gap + sum(map(wide, kept)) > width:
+        kept.remove(max(kept, key=lambda column: column.keep))
+    return kept

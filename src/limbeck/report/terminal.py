@@ -1,0 +1,59 @@
+"""Report -> what is printed at the end of a run: verdict, one table, warnings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from limbeck.report import format as f
+from limbeck.report import table as t
+from limbeck.types import Report
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+STYLES = {"ship": "bold green", "prompt": "bold yellow", "label-more": "bold yellow", "none": "bold"}
+GROUPS = {"student": "cyan", "prompt": "yellow", "baseline": "bright_black"}
+GAP = 2
+
+
+def terminal(report: Report, width: int) -> RenderableType:
+    """The table drops its least telling columns until it fits; nothing from a user is read as markup."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(f.clean(report.verdict), style=STYLES.get(report.advice, "bold")), Text()]
+    if report.partial:
+        parts += [Text("Partial: not every candidate was finished.", style="yellow"), Text()]
+    if t.ranked(report):
+        parts.append(_leaderboard(report, width))
+    for row in t.unranked(report):
+        parts.append(Text.assemble((f.clean(row.recipe), GROUPS.get(row.group, "")), "  ", (t.why(row), "red")))
+    if report.warnings:
+        parts += [Text(), *(Text.assemble(("warning: ", "yellow"), f.clean(text)) for text in report.warnings)]
+    parts += [Text(), Text(used(report), style="bright_black")]
+    return Group(*parts)
+
+
+def _leaderboard(report: Report, width: int) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = t.ranked(report)
+    longest = min(max(len(row.recipe) for row in rows) + 2, max(20, round(width * 0.3)))
+    columns = t.within(t.columns(report), rows, width, GAP, longest)
+    grid = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bright_black")
+    grid.add_column("  recipe", overflow="fold", max_width=longest)
+    for column in columns:
+        grid.add_column(column.title, justify="right", overflow="fold")
+    for row in rows:
+        won = row.recipe == report.winner
+        name = Text("> " if won else "  ", style="bold green").append(f.clean(row.recipe), style="bold green" if won else GROUPS.get(row.group, ""))
+        grid.add_row(name, *(Text(column.cell(row)) for column in columns), style="bold" if won else "")
+    return grid
+
+
+def used(report: Report) -> str:
+    """How the rows were used, in a sentence or two."""
+    sizes = ", ".join(f"{n:,} {name}" for name, n in report.sizes.items())
+    times = "once" if report.test_scored == 1 else f"{report.test_scored} times"
+    return f"{f'Rows: {sizes}. ' if sizes else ''}The test rows were scored {times}."

@@ -1,0 +1,82 @@
+"""A prompt file is read as its author meant it: instruction, demonstrations, kind, labels, range, language."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from limbeck.errors import UsageError
+from limbeck.tasks.parse import parse
+from limbeck.types import Task
+
+sys.path.insert(0, str(Path(__file__).parent))
+from prompts_for_parse import CASES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_prompt_is_read_as_meant(name: str) -> None:
+    prompt, expected = CASES[name]
+    task = parse(prompt, name)
+    demonstrations = [(d.input, d.output) for d in task.demonstrations]
+    seen = {
+        "demos": demonstrations, "n": len(demonstrations), "first": demonstrations[:1] and demonstrations[0], "last": demonstrations[-1:] and demonstrations[-1],
+        "kind": task.kind, "labels": task.labels, "instruction": task.instruction, "low": task.low, "high": task.high, "language": task.language, "metric": task.metric,
+    }  # fmt: skip
+    for key, value in expected.items():
+        if key == "says":
+            assert all(part in task.instruction for part in value)
+        elif key == "not_says":
+            assert not any(part in task.instruction for part in value)
+        elif key == "note":
+            assert any(value in note for note in task.notes)
+        elif key == "labels_in":
+            assert value in {task.labels} or set(value) <= set(task.labels)
+        else:
+            assert seen[key] == value, key
+
+
+def test_there_are_forty_prompts_and_more() -> None:
+    assert len(CASES) >= 40
+
+
+@pytest.mark.parametrize("text", ["", "   \n\t\n", "\ufeff\n"])
+def test_an_empty_prompt_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text, "t")
+    assert caught.value.exit_code == 2 and caught.value.do
+
+
+def test_the_same_prompt_gives_the_same_task_and_survives_json() -> None:
+    for name, (prompt, _) in CASES.items():
+        task = parse(prompt, name)
+        assert task == parse(prompt, name)
+        assert Task.model_validate_json(task.model_dump_json()) == task
+
+
+PIECES = ["Input:", "Output: ", "Q: ", "A: ", "Label:", "->", "=>", "```", "| a | b |", "|---|---|", "- x: y", "1. ", "{", "}", "[", "]", '{"input": "a", "output": "b"}', '"enum": [', "<input>", "</input>",
+          "<output>", "</output>", "<example>", "</example>", "one of: ", "a, b or c", "from 1 to 5", "score", "{{text}}", "<|im_start|>user", "<|im_end|>", "入力：", "出力：", "---", "### Input", "Example 1:", "\n", "\n\n", " ", "\x00", "classify as"]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=20)), max_size=30))
+def test_no_text_makes_it_fail_but_an_empty_one(parts: list[str]) -> None:
+    text = "".join(part + ("\n" if len(part) % 3 else "") for part in parts)
+    try:
+        task = parse(text, "t")
+    except UsageError:
+        assert not text.removeprefix("\ufeff").strip()
+    else:
+        assert task.instruction.strip() and all(d.input and d.output for d in task.demonstrations)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=400))
+def test_arbitrary_text_is_read(text: str) -> None:
+    try:
+        assert parse(text, "t").instruction
+    except UsageError:
+        assert not text.removeprefix("\ufeff").strip()
