@@ -142,11 +142,19 @@ def on_test(bench: Bench, recipe: Recipe, refit: bool) -> Record:
         rate = len(bench.test) / max(1e-9, time.perf_counter() - began)
         if adapter.needs_teacher:
             return record.model_copy(update={"single_ms": tuple(p.latency_ms for p in predictions if p.latency_ms)}), predictions
-        single = [predictor.predict([row.blind()])[0].latency_ms or 0.0 for row in bench.test[: SINGLE_CALLS + 2]]
-        update = {"single_ms": tuple(round(ms, 3) for ms in single[2:] or single), "throughput_rows_s": rate}
-        return record.model_copy(update=update), predictions
+        return record.model_copy(update={"single_ms": single_calls(predictor, bench.test), "throughput_rows_s": rate}), predictions
 
     return finish(bench, recipe, adapter, work, "test", step, inputs)
+
+
+def single_calls(predictor: Predictor, rows: Sequence[Example]) -> tuple[float, ...]:
+    """Milliseconds of single calls; the first two warm up."""
+    found = []
+    for row in rows[: SINGLE_CALLS + 2]:
+        began = time.perf_counter()
+        predictor.predict([row.blind()])
+        found.append(round(1000 * (time.perf_counter() - began), 3))
+    return tuple(found[2:] or found)
 
 
 def chosen_values(recipe: Recipe, before: Record) -> list[Value]:

@@ -5,7 +5,6 @@ Every number comes from a stored prediction (4-predictions) or a stored measurem
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -184,7 +183,7 @@ def build_report(folder: RunFolder) -> Report:
         for r in dev_records
     ]
     ledger = read_ledger(folder)
-    rows = [with_break_even(row, rows, ledger, machine) for row in rows]
+    rows = [with_break_even(row, rows, float(run.get("labels_usd", 0.0)), machine) for row in rows]
     verdict, advice, winner = decide(task, rows, choice, test)
     best = choice.best_student
     warnings = [*run.get("warnings", []), *cut_warnings([*dev_records, *test_records.values()]), *status_warnings(rows)]
@@ -194,7 +193,7 @@ def build_report(folder: RunFolder) -> Report:
         versions=run["versions"],
         sizes=run["sizes"],
         split_how=splits.how,
-        origins=dict(Counter(r.origin.kind for r in every.values()) + Counter(run.get("labelled_origins", {}))),
+        origins=dict(Counter(r.origin.kind for r in every.values() if r.output is not None) + Counter(run.get("labelled_origins", {}))),
         rejected=run.get("rejected", {}),
         warnings=tuple(dict.fromkeys(warnings)),
         rows=tuple(rows),
@@ -305,14 +304,14 @@ def cost_per_call(record: Record, found: Sequence[Prediction], p50_ms: float | N
     return None if p50_ms is None else p50_ms / 1000 / 3600 * machine
 
 
-def with_break_even(row: Row, rows: Sequence[Row], ledger: dict[str, Any], machine: float) -> Row:
-    """Calls after which the student has paid back its labels and its training, against the dearest prompt chosen on dev."""
+def with_break_even(row: Row, rows: Sequence[Row], labels_usd: float, machine: float) -> Row:
+    """Calls after which the student has paid back its labels and its training, against the prompt that is best on dev."""
     prompts = [r for r in rows if r.group == "prompt" and r.usd_per_1000 and r.state == "ok"]
     if row.group != "student" or not prompts or row.usd_per_1000 is None:
         return row
     rival = max(prompts, key=lambda r: (r.dev.value or 0) if r.dev else 0)
     saved = ((rival.usd_per_1000 or 0) - row.usd_per_1000) / 1000
-    one_off = float(ledger.get("by_purpose", {}).get("label", {}).get("cost_usd", 0.0)) + (row.train_s or 0) / 3600 * machine
+    one_off = (0.0 if "rows:gold" in row.recipe else labels_usd) + (row.train_s or 0) / 3600 * machine
     return row.model_copy(update={"break_even_calls": one_off / saved if saved > 0 else None})
 
 
@@ -433,7 +432,8 @@ def read_ledger(folder: RunFolder) -> dict[str, Any]:
         return {"spent_usd": 0.0, "replies": 0}
     from limbeck.teachers.store import Store
 
+    store = Store(folder.store, cap_usd=0.0)
     try:
-        return dict(Store(folder.store, cap_usd=0.0).ledger())
-    except sqlite3.Error as error:
-        return {"spent_usd": None, "problem": str(error)}
+        return store.ledger()
+    finally:
+        store.close()

@@ -11,6 +11,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -43,10 +44,9 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
     began = time.monotonic()
     given = preflight(settings, prompt)
     folder.create()
-    with folder.locked():
+    with folder.locked(), closing(Store(folder.store, cap_usd=settings.budget_usd, log=log)) as store:
         log.path = folder.events
         log.event("run", settings=settings.model_dump(mode="json"))
-        store = Store(folder.store, cap_usd=settings.budget_usd, log=log)
         announce(folder, given, log)
         save_prompt(folder, given)
         task = find_task(folder, given, store, log)
@@ -168,7 +168,7 @@ def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
     write_json(
         folder.settings,
         {
-            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds") if k in before},
+            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds", "labels_usd") if k in before},
             "settings": given.settings.model_dump(mode="json"),
             "versions": versions(),
             "sizes": {"train": plan.sizes.train, "dev": plan.sizes.dev, "test": plan.sizes.test, "unlabelled": plan.sizes.unlabelled},

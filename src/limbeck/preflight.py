@@ -10,13 +10,12 @@ from typing import Any
 
 from limbeck import recipes, registry, render
 from limbeck.curate.leak import remove_leaks
-from limbeck.curate.split import make_splits
+from limbeck.curate.split import make_splits, split_of
 from limbeck.errors import MissingError, UsageError
 from limbeck.registry import Teacher
 from limbeck.sources.files import Rejected, read_rows
 from limbeck.tasks import parse
 from limbeck.teachers import open_teacher
-from limbeck.teachers.prices import price_of
 from limbeck.types import Example, Kind, Recipe, Settings, Splits, Status, Task, sha_of
 
 
@@ -63,6 +62,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
     dev = rows_of([settings.dev], True) if settings.dev else None
     test = rows_of([settings.test], True) if settings.test else None
     unlabelled = rows_of([settings.unlabelled], False) if settings.unlabelled else []
+    unlabelled = [r.model_copy(update={"output": None, "origin": r.origin.model_copy(update={"kind": "unlabelled"})}) for r in unlabelled]
     if not gold:
         raise MissingError(
             "there are no rows, and making rows from the prompt alone is not part of this version",
@@ -84,8 +84,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
 def open_the_teacher(settings: Settings) -> Teacher | None:
     if settings.teacher is None:
         return None
-    price = price_of(settings.teacher, settings.price)
-    teacher = open_teacher(settings.teacher, price)
+    teacher = open_teacher(settings.teacher, settings.price)
     if teacher.remote and teacher.price is None:
         raise UsageError(
             f"the price of {teacher.model!r} is not known, so a budget of ${settings.budget_usd:g} cannot be kept",
@@ -112,8 +111,13 @@ def own_ids(*groups: list[Example] | None) -> list[Any]:
     return result
 
 
+def task_name(file: Path) -> str:
+    """The prompt file's own name; its folder's, where the file is only called prompt."""
+    return file.absolute().parent.name if file.stem.lower() in ("prompt", "readme", "task") else file.stem
+
+
 def by_rules(given: Given) -> Task:
-    return parse.parse(given.prompt, Path(given.settings.prompt).stem, [*given.gold, *(given.test or [])], given.settings.kind)
+    return parse.parse(given.prompt, task_name(Path(given.settings.prompt)), [*given.gold, *(given.test or [])], given.settings.kind)
 
 
 def rows_sha(given: Given) -> str:
@@ -127,22 +131,13 @@ def cut(given: Given, task: Task) -> tuple[Given, Splits, list[Example]]:
     splits, train, dev, test = make_splits(task, gold or [], dev, test, given.settings.seed)
     others = {"train": train, "dev": dev, "unlabelled": given.unlabelled}
     shown = [Example(id=f"demonstration-{i}", input=d.input, output=d.output) for i, d in enumerate(task.demonstrations)]
-    kept, leaks = remove_leaks(test, {**others, "demonstrations": shown})
-    if leaks:
-        counts = Counter(leak.where for leak in leaks)
-        given.warnings.append(
-            "taken out because a test row says the same: "
-            + ", ".join(f"{n} of {where}" for where, n in sorted(counts.items()) if where != "demonstrations")
-            if set(counts) - {"demonstrations"}
-            else f"{counts['demonstrations']} demonstrations in the prompt are test rows too"
-        )
+    kept, gone, _ = remove_leaks(test, {**others, "demonstrations": shown})
+    if any(gone[where] for where in others):
+        given.warnings.append("taken out because a test row says the same: " + ", ".join(f"{n} of {where}" for where, n in gone.items() if n and where in others))
+    if gone["demonstrations"]:
+        given.warnings.append(f"{gone['demonstrations']} demonstrations in the prompt are test rows too: what a prompt scores on those is not its merit")
     given.unlabelled = kept["unlabelled"]
-    splits = splits.model_copy(
-        update={
-            "train": splits.train.model_copy(update={"ids": tuple(r.id for r in kept["train"])}),
-            "dev": splits.dev.model_copy(update={"ids": tuple(r.id for r in kept["dev"])}),
-        }
-    )
+    splits = splits.model_copy(update={"train": split_of(kept["train"]), "dev": split_of(kept["dev"])})
     unseen = {r.output for r in test} - {r.output for r in kept["train"]} if task.kind is Kind.LABEL else set()
     if unseen:
         n = sum(r.output in unseen for r in test)

@@ -6,10 +6,9 @@ candidates keep their pairing. None among values = that row was not scored; it i
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from operator import itemgetter, mul
+from operator import itemgetter
 from random import Random
 from statistics import NormalDist
 from typing import NamedTuple
@@ -193,7 +192,7 @@ def threshold_curve(confidences: Sequence[float], correct: Sequence[bool], point
     return [curve[round(i * (len(curve) - 1) / (points - 1))] for i in range(points)]
 
 
-# ---- plain figures -----------------------------------------------------------------------------------------------
+# ---- percentiles -------------------------------------------------------------------------------------------------
 
 
 def percentile(values: Sequence[float], q: float) -> float | None:
@@ -206,28 +205,3 @@ def _at(ordered: Sequence[float], q: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
-def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Linear correlation. None where one of the two does not vary, or there are fewer than two rows."""
-    n = len(x)
-    if n < 2 or min(x) == max(x) or min(y) == max(y):
-        return None
-    mean_x, mean_y = sum(x) / n, sum(y) / n
-    dx, dy = [v - mean_x for v in x], [v - mean_y for v in y]
-    spread = math.sqrt(sum(map(mul, dx, dx))) * math.sqrt(sum(map(mul, dy, dy)))
-    return max(-1.0, min(1.0, sum(map(mul, dx, dy)) / spread)) if spread else None
-
-
-def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Rank correlation; equal values share their mean rank."""
-    return pearson(mean_ranks(x), mean_ranks(y))
-
-
-def mean_ranks(values: Sequence[float]) -> list[float]:
-    """1-based ranks; equal values share the mean of the ranks that they take up."""
-    counts, shared, before = Counter(values), {}, 0
-    for value in sorted(counts):
-        shared[value] = before + (counts[value] + 1) / 2
-        before += counts[value]
-    return [shared[value] for value in values]

@@ -61,18 +61,19 @@ def money(ledger):
     return {name: value for name, value in ledger.items() if name not in NEVER_THE_SAME}
 
 
-def test_every_row_is_answered_by_a_server_that_misbehaves(tmp_path):
+@pytest.mark.parametrize("n", [100, pytest.param(300, marks=pytest.mark.slow)])
+def test_every_row_is_answered_by_a_server_that_misbehaves(tmp_path, n):
     faults = "429=0.2,500=0.05,hang=0.01,garbage=0.05,empty=0.02,truncate=0.02,drop=0.01"
     with replay("--faults", faults, "--hang-s", 3) as server:
         store = Store(tmp_path / "teacher.sqlite", cap_usd=1.0)
-        outcomes = store.ask(open_teacher(server.spec, PRICE), requests(300), "label")
+        outcomes = store.ask(open_teacher(server.spec, PRICE), requests(n), "label")
         stats, ledger = server.stats(), store.ledger()
     assert all(isinstance(o, Reply) for o in outcomes)
-    assert stats["ok"] == ledger["replies"] == 300 and stats["repeats"] == 0
-    assert ledger["retries"] == stats["requests"] - 300
+    assert stats["ok"] == ledger["replies"] == n and stats["repeats"] == 0
+    assert ledger["retries"] == stats["requests"] - n
     went_wrong = {"504" if k == "hang" else "connection" if k == "drop" else k: n for k, n in stats["faults"].items()}
     assert ledger["transient"] == {k: n for k, n in went_wrong.items() if k not in ("garbage", "empty", "truncate")}
-    assert sum(o.texts == ("",) for o in outcomes) == stats["faults"]["empty"]  # a bad reply is a reply: stored, paid, told
+    assert sum(o.texts == ("",) for o in outcomes) == stats["faults"].get("empty", 0)  # a bad reply is a reply: stored, paid, told
     assert (ledger["tokens_in"], ledger["tokens_out"]) == (stats["prompt_tokens"], stats["completion_tokens"])
     assert ledger["spent_usd"] == pytest.approx(PRICE.of(stats["prompt_tokens"], stats["completion_tokens"]))
 
@@ -86,8 +87,8 @@ def test_a_cap_is_overshot_by_the_requests_in_flight_at_most(tmp_path):
         store = Store(tmp_path / "capped.sqlite", cap_usd)
         before = server.stats()["requests"]
         outcomes = store.ask(teacher, requests(300), "label")
-        stats = server.stats()
-    assert cap_usd <= store.spent_usd < cap_usd + dearest * stats["peak_concurrency"]
+        stats, width = server.stats(), store.paces[teacher.fingerprint, "label"].width
+    assert cap_usd <= store.spent_usd < cap_usd + dearest * width
     assert stats["requests"] - before == sum(isinstance(o, Reply) for o in outcomes) < 200
     assert all(isinstance(o, Reply | CapReached) for o in outcomes)
 
@@ -109,7 +110,7 @@ def stored(path):
 
 def test_a_killed_process_pays_again_for_what_was_in_flight_only(tmp_path):
     path = tmp_path / "teacher.sqlite"
-    with replay("--latency-ms", 150) as server:
+    with replay("--latency-ms", 100) as server:
         code = textwrap.dedent(CHILD).format(here=str(Path(__file__).parent), path=str(path), spec=server.spec)
         child = subprocess.Popen([sys.executable, "-c", code])
         until = time.monotonic() + 60
@@ -145,10 +146,10 @@ def test_a_wrong_key_stops_the_batch_at_once(tmp_path, monkeypatch):
 
 def test_few_at_once_is_respected(tmp_path):
     with replay("--max-concurrency", 4, "--latency-ms", 20) as server:
-        outcomes = Store(tmp_path / "teacher.sqlite", cap_usd=1.0).ask(open_teacher(server.spec, PRICE), requests(60), "label")
+        outcomes = Store(tmp_path / "teacher.sqlite", cap_usd=1.0).ask(open_teacher(server.spec, PRICE), requests(40), "label")
         stats = server.stats()
     assert all(isinstance(o, Reply) for o in outcomes)
-    assert stats["rate_limited"] < 40 and stats["peak_concurrency"] <= 16
+    assert stats["rate_limited"] < 30 and stats["peak_concurrency"] <= 16
 
 
 @pytest.mark.slow

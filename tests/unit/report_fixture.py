@@ -95,7 +95,7 @@ def twelve_labels() -> Report:
                 if epochs
                 else (),
                 **(calibrated(acc, n, rng) if student else {}),
-            )  # fmt: skip
+            )
         )
     rows.append(
         Row(recipe="lora:r8+stepwise@tiny", id="s", group="student", state="failed", reason="ModelError: loss was not finite at step 41")
@@ -134,7 +134,7 @@ def twelve_labels() -> Report:
         advice="ship",
         rule="Chosen on dev by accuracy: the best student, and the best of baselines and prompts. Both are then scored on the test rows, once.",
         partial=True,
-        ledger={"spent_usd": 0.4132, "cap_usd": 5.0, "replies": 950, "by_purpose": {"label": {"replies": 150, "cost_usd": 0.031}, "compare": {"replies": 800, "cost_usd": 0.3822}}},
+        ledger={"spent_usd": 0.4132, "cap_usd": 5.0, "replies": 950, "by_purpose": {"label": {"replies": 150, "spent_usd": 0.031}, "compare": {"replies": 800, "spent_usd": 0.3822}}},
         confusion=tuple({"gold": g, "predicted": p, "n": k} for (g, p), k in confusion.items()),
         errors=tuple(
             {

@@ -6,7 +6,7 @@ import pytest
 
 from limbeck.metrics.fields import field_f1, fields_exact
 from limbeck.metrics.labels import macro_f1, prepare_macro_f1, right_or_wrong
-from limbeck.metrics.numbers import MAE, PEARSON, SPEARMAN
+from limbeck.metrics.numbers import MAE, PEARSON, SPEARMAN, mean_ranks, pearson, spearman
 from limbeck.metrics.text import common_subsequence, corpus_chrf, exact_match, normalised, rouge_l, token_f1
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
@@ -71,6 +71,29 @@ def test_prepared_macro_f1_counts_a_row_as_often_as_it_is_drawn():
 
 
 # ---- numbers -----------------------------------------------------------------------------------------------------
+
+
+def test_correlations_are_scipys():
+    """scipy.stats.pearsonr and spearmanr of these ten rows."""
+    x = [2.8, 2.9, 2.8, 2.6, 3.5, 4.6, 5.0, 1.0, 1.0, 3.3]
+    y = [4.0, 3.1, 2.8, 2.4, 4.6, 3.5, 4.9, 1.2, 2.0, 2.0]
+    assert pearson(x, y) == pytest.approx(0.768515999351, abs=1e-9)
+    assert spearman(x, y) == pytest.approx(0.755355214006, abs=1e-9)
+
+
+def test_ties_share_their_mean_rank():
+    assert mean_ranks([10, 20, 20, 5]) == [2, 3.5, 3.5, 1]
+
+
+@pytest.mark.parametrize("x, y", [([], []), ([1], [2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [0.1, 0.1, 0.1])])
+def test_there_is_no_correlation_with_a_constant(x, y):
+    assert pearson(x, y) is None and spearman(x, y) is None
+
+
+def test_a_perfect_correlation_is_one_exactly():
+    x = [0.1 * i for i in range(50)]
+    assert pearson(x, [3 * v + 1 for v in x]) == pytest.approx(1.0) and spearman(x, [v**3 for v in x]) == pytest.approx(1.0)
+    assert spearman(x, [-v for v in x]) == pytest.approx(-1.0)
 
 
 def test_a_missing_number_counts_as_the_mean_of_the_others():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,10 @@ def test_arbitrary_text_is_read(text: str) -> None:
         assert parse(text, "t").instruction
     except UsageError:
         assert not text.removeprefix("\ufeff").strip()
+
+
+@pytest.mark.parametrize("piece", ["{", "<a>x</b>", "<example>", '"a', "`", "Input: a\n", "| a | b |\n|---|\n", "- a: b\n", "a, ", "one of a or ", "「", "[INST]", "1-2 "])
+def test_long_repetitive_text_is_read_in_seconds(piece: str) -> None:
+    start = time.perf_counter()
+    parse(piece * (20_000 // len(piece)), "t")
+    assert time.perf_counter() - start < 4

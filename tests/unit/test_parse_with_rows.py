@@ -100,3 +100,11 @@ def test_the_users_kind_is_final() -> None:
 
 def test_label_without_any_label_says_what_to_add() -> None:
     assert any("Labels: a, b, c" in note for note in parse("Do it.", "t", kind="label").notes)
+
+
+def test_sums_with_thousands_are_text_and_no_labels() -> None:
+    assert parse("Do it.", "t", rows_of(*[f"{i % 50}" for i in range(200)], "1,080", "109,200,000")).kind is Kind.TEXT
+
+
+def test_answers_of_which_most_occur_once_are_no_closed_set() -> None:
+    assert parse("Do it.", "t", rows_of(*["a"] * 60, *[f"name {i}" for i in range(25)])).kind is Kind.TEXT

@@ -201,32 +201,9 @@ def test_a_long_threshold_curve_is_thinned_and_keeps_its_ends():
     assert len(curve) == 50 and curve[0]["threshold"] == 1.0 and curve[-1]["coverage"] == 1.0
 
 
-# ---- plain figures -----------------------------------------------------------------------------------------------
+# ---- percentiles -------------------------------------------------------------------------------------------------
 
 
 def test_percentiles_are_numpys():
     assert [stats.percentile([4, 1, 3, 2], q) for q in (0, 25, 50, 95, 100)] == pytest.approx([1, 1.75, 2.5, 3.85, 4])
     assert stats.percentile([7], 95) == 7 and stats.percentile([], 50) is None
-
-
-def test_correlations_are_scipys():
-    """scipy.stats.pearsonr and spearmanr of these ten rows."""
-    x = [2.8, 2.9, 2.8, 2.6, 3.5, 4.6, 5.0, 1.0, 1.0, 3.3]
-    y = [4.0, 3.1, 2.8, 2.4, 4.6, 3.5, 4.9, 1.2, 2.0, 2.0]
-    assert stats.pearson(x, y) == pytest.approx(0.768515999351, abs=1e-9)
-    assert stats.spearman(x, y) == pytest.approx(0.755355214006, abs=1e-9)
-
-
-def test_ties_share_their_mean_rank():
-    assert stats.mean_ranks([10, 20, 20, 5]) == [2, 3.5, 3.5, 1]
-
-
-@pytest.mark.parametrize("x, y", [([], []), ([1], [2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [0.1, 0.1, 0.1])])
-def test_there_is_no_correlation_with_a_constant(x, y):
-    assert stats.pearson(x, y) is None and stats.spearman(x, y) is None
-
-
-def test_a_perfect_correlation_is_one_exactly():
-    x = [0.1 * i for i in range(50)]
-    assert stats.pearson(x, [3 * v + 1 for v in x]) == pytest.approx(1.0) and stats.spearman(x, [v**3 for v in x]) == pytest.approx(1.0)
-    assert stats.spearman(x, [-v for v in x]) == pytest.approx(-1.0)

@@ -123,6 +123,13 @@ def test_a_refused_key_names_the_variable_and_not_the_key(status):
     assert isinstance(wrong, MissingKey) and "OPENAI_API_KEY is set" in wrong.have and "export LIMBECK_API_KEY" in wrong.do
 
 
+def test_a_key_that_was_copied_badly_is_refused_before_anything_is_sent(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-abc\u2026xyz")
+    with pytest.raises(MissingKey, match="OPENAI_API_KEY") as refused:
+        open_teacher("http://127.0.0.1:9/v1#small")
+    assert "abc" not in str(refused.value)
+
+
 def test_an_endpoint_of_ones_own_needs_no_key(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     with ChatServer(lambda body: (200, completion("a"))) as server:

@@ -212,7 +212,7 @@ def test_a_price_that_is_too_low_to_be_true_overshoots_by_what_is_in_flight_only
     teacher = Wordy(latency_s=0.01)
     store = Store(path, 1.00)
     store.ask(teacher, many(300), "label")
-    assert 1.00 <= store.spent_usd <= 1.00 + 0.03 * teacher.peak
+    assert 1.00 <= store.spent_usd <= 1.00 + 0.03 * store.paces[teacher.fingerprint, "label"].width
 
 
 def test_what_costs_nothing_is_not_capped(path):

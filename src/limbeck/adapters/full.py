@@ -25,4 +25,6 @@ def merge(model: Any) -> Any:
     return model
 
 
-FULL = Adapter(name="full", group="student", kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE), modifiers=("rows", "objective"), attach=attach, merge=merge)
+FULL = Adapter(
+    name="full", group="student", kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE), modifiers=("rows", "objective"), attach=attach, merge=merge
+)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from limbeck.engine.encoder import LinearHead
 
 GRID = {
-    Kind.LABEL: ("C", (1.0, 3.0, 10.0, 30.0, 100.0)),
+    Kind.LABEL: ("C", (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)),
     Kind.CHOICE: ("C", (0.01, 0.1, 1.0, 10.0)),
     Kind.SCORE: ("ridge_alpha", (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)),
 }

@@ -47,4 +47,8 @@ LORA = Adapter(
     name="lora",
     group="student",
     args=r"r[1-9]\d*",
-    kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE), modifiers=("rows", "objective"), attach=attach, merge=merge)
+    kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE),
+    modifiers=("rows", "objective"),
+    attach=attach,
+    merge=merge,
+)

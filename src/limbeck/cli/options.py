@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.errors import UsageError
+from limbeck.preflight import task_name
 from limbeck.tasks.frontmatter import split_front_matter
 from limbeck.teachers.prices import parse_price
 from limbeck.types import Settings
@@ -75,7 +76,7 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
         )
     except (TypeError, ValueError) as error:
         raise UsageError(f"a setting of {path} has the wrong form", str(error).splitlines()[0], "limbeck run --help") from error
-    out = Path(options["out"]) if options.get("out") else Path("runs") / default_name(file)
+    out = Path(options["out"]) if options.get("out") else Path("runs") / task_name(file)
     return settings, prompt, out
 
 
@@ -94,12 +95,6 @@ def beside(options: dict[str, Any], folder: Path) -> None:
         if str(options.get("teacher") or "").startswith(prefix):
             head, _, rest = str(options["teacher"]).partition(":")
             options["teacher"] = f"{head}:{near(rest)}"
-
-
-def default_name(file: Path) -> str:
-    """The prompt's own name; its folder's, where the file is only called prompt."""
-    stem = file.stem
-    return file.absolute().parent.name if stem.lower() in ("prompt", "readme", "task") else stem
 
 
 def as_list(value: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from limbeck.run import room_on_disk, write_bytes
+from limbeck.run import room_on_disk
 
 _TENSORS, _FACTS = "state.safetensors", "facts.json"
 
@@ -24,7 +24,7 @@ def write(folder: Path, name: str, tensors: dict[str, Tensor], facts: dict[str, 
         beside.mkdir(parents=True)
         save_file({key: value.contiguous() for key, value in tensors.items()}, beside / _TENSORS)
         for file, text in {**(files or {}), _FACTS: json.dumps(facts)}.items():
-            write_bytes(beside / file, text.encode())
+            (beside / file).write_text(text)
         shutil.rmtree(done, ignore_errors=True)
         beside.rename(done)
     return done

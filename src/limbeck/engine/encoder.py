@@ -1,9 +1,9 @@
 """The encoder student: backbone -> mean over tokens -> head. One class, and one small head per shape of answer.
 
-    input_ids (B, T) -> backbone -> (B, T, d) -> mean over unmasked tokens -> (B, d) -> head -> logits
-      label   (B, C)            cosine with C class vectors (tuned), or a linear layer (fitted on frozen embeddings)
-      choice  (B, O), -inf pad  the row's options, embedded too, against the input
-      score   (B,)              on the task's own scale"""
+input_ids (B, T) -> backbone -> (B, T, d) -> mean over unmasked tokens -> (B, d) -> head -> logits
+  label   (B, C)            cosine with C class vectors (tuned), or a linear layer (fitted on frozen embeddings)
+  choice  (B, O), -inf pad  the row's options, embedded too, against the input
+  score   (B,)              on the task's own scale"""
 
 from __future__ import annotations
 

@@ -17,10 +17,18 @@ def target(task: Task, example: Example) -> int | float:
         text, status = render.number(task, example.output or "")
         if status is Status.OK:
             return float(text)
-        raise BadRows(f"row {example.id}: the answer is no number of the task's range", f"it is {example.output!r}", "correct the row, or leave it out")
+        raise BadRows(
+            f"row {example.id}: the answer is no number of the task's range",
+            f"it is {example.output!r}",
+            "correct the row, or leave it out",
+        )
     allowed = render.allowed_answers(task, example)
     if example.output not in allowed:
-        raise BadRows(f"row {example.id}: the answer is none of those allowed", f"it is {example.output!r}", f"use one of {', '.join(allowed) or '(the row has no options)'}")
+        raise BadRows(
+            f"row {example.id}: the answer is none of those allowed",
+            f"it is {example.output!r}",
+            f"use one of {', '.join(allowed) or '(the row has no options)'}",
+        )
     return allowed.index(example.output)
 
 

@@ -90,7 +90,9 @@ def find_folder(name: str) -> Path:
             raise MissingError(f"there is no model in {name}", "a model folder holds config.json and *.safetensors", "check the path")
         return folder
     if name.count("/") != 1:
-        raise UsageError(f"unknown base {name!r}", registry.near(name, registry.names("bases")), "an alias, ./path, or owner/name on the Hub")
+        raise UsageError(
+            f"unknown base {name!r}", registry.near(name, registry.names("bases")), "an alias, ./path, or owner/name on the Hub"
+        )
     return download(name)
 
 
@@ -102,9 +104,15 @@ def download(hub_id: str) -> Path:
     try:
         return Path(hub.snapshot_download(hub_id, allow_patterns=_WANTED))
     except errors.GatedRepoError as closed:
-        raise MissingError(f"{hub_id} wants a licence accepted first", str(closed).splitlines()[0], f"accept it at https://huggingface.co/{hub_id}, then: hf auth login") from closed
+        raise MissingError(
+            f"{hub_id} wants a licence accepted first",
+            str(closed).splitlines()[0],
+            f"accept it at https://huggingface.co/{hub_id}, then: hf auth login",
+        ) from closed
     except errors.RepositoryNotFoundError as absent:
-        raise MissingError(f"there is no model {hub_id} on the Hub", str(absent).splitlines()[0], "check the spelling, or: hf auth login") from absent
+        raise MissingError(
+            f"there is no model {hub_id} on the Hub", str(absent).splitlines()[0], "check the spelling, or: hf auth login"
+        ) from absent
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, OSError) as offline:
         raise MissingError(
             f"{hub_id} is not on this machine, and the Hub cannot be reached",
@@ -128,7 +136,9 @@ def read_folder(folder: Path) -> tuple[Any, Any]:
         logging.set_verbosity(quiet)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as broken:
-        raise ModelError(f"the model in {folder} cannot be loaded", (str(broken).splitlines() or [""])[0], "see whether transformers loads it by itself") from broken
+        raise ModelError(
+            f"the model in {folder} cannot be loaded", (str(broken).splitlines() or [""])[0], "see whether transformers loads it by itself"
+        ) from broken
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # students pool by the mean
     return model.eval(), tokenizer

@@ -1,6 +1,6 @@
 """The one training path: transformers.Trainer with our batches, our loss, and checkpoints that resume to the same weights.
 
-    epoch: batches -> loss -> clip -> AdamW -> schedule;  then the dev score, the best weights, a checkpoint; stop?"""
+epoch: batches -> loss -> clip -> AdamW -> schedule;  then the dev score, the best weights, a checkpoint; stop?"""
 
 from __future__ import annotations
 
@@ -89,6 +89,7 @@ class Loop(Trainer):
 
     def __init__(self, training: Training):
         self.job, self.progress = training, Progress()
+        self.moving = list(checkpoint.trainable(training.model).items())
         self.best: dict[str, Tensor] = {}
         self.average: dict[str, Tensor] = {}
         self.losses: list[Tensor] = []
@@ -122,7 +123,9 @@ class Loop(Trainer):
             self.optimizer = torch.optim.AdamW(parameter_groups(self.model, self.job.numbers), fused=fused)
         return self.optimizer
 
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Tensor:
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.job.bf16):
             loss, _ = self.job.objective.loss(model, inputs)
         self.losses.append(loss.detach())
@@ -134,7 +137,7 @@ class Loop(Trainer):
     def add_to_average(self) -> None:
         """Running mean of the trained weights over the last steps."""
         self.progress.averaged += 1
-        for name, p in checkpoint.trainable(self.model).items():
+        for name, p in self.moving:
             if name in self.average:
                 self.average[name].lerp_(p, 1 / self.progress.averaged)
             else:

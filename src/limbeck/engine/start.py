@@ -8,12 +8,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from limbeck import render
 from limbeck.engine.embed import embed
 from limbeck.engine.encoder import CosineHead, EncoderStudent, PairHead, ScoreHead, side_by_side
 from limbeck.engine.gold import target
 from limbeck.engine.load import Base
 from limbeck.engine.numbers import Numbers
-from limbeck import render
 from limbeck.types import Example, Kind, Task
 
 

@@ -43,12 +43,13 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     trainable = sum(p.numel() for p in checkpoint.trainable(student).values())
     predictor = StudentPredictor(student, base.tokenizer, job.task, length)
     features = objective.features(job.task, job.train, base.tokenizer, length)
+    dev = predictor.tokenise(job.dev)
     dtype = torch.bfloat16 if speed.dtype == "bfloat16" else torch.float32
     progress = loop.run(
         loop.Training(
             model=student, objective=objective, features=features, numbers=numbers, pad_token_id=pad_id(base.tokenizer),
             seed=job.seed, folder=job.folder, fingerprint=fingerprint(job, base), bf16=dtype is torch.bfloat16,
-            judge=(lambda: judge(job.task, job.dev, predictor.logits(job.dev, dtype=dtype))) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
+            judge=(lambda: judge(job.task, job.dev, predictor.logits(job.dev, dev, dtype))) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
         )
     )  # fmt: skip
     student.backbone = adapter.merge(student.backbone)
@@ -70,7 +71,9 @@ def encoder_base(name: str, *, shared: bool = False) -> Base:
     """A base that students of this version can be made of; fresh weights, or the shared ones."""
     base = load_base(name, shared=shared)
     if base.family != ENCODER:
-        raise UsageError(f"{name} cannot be trained with a head", f"it is a {base.family} model", "take an encoder as the base, such as minilm")
+        raise UsageError(
+            f"{name} cannot be trained with a head", f"it is a {base.family} model", "take an encoder as the base, such as minilm"
+        )
     return base
 
 

@@ -1,8 +1,8 @@
 """A student as a folder of its own: weights, tokenizer, head, card. It loads anywhere with limbeck.load, and refuses to if damaged.
 
-    student.json   the Card, and the sha256 of every other file
-    README.md      the card for people
-    config.json, model.safetensors, tokenizer files, head.safetensors   as engine.predict writes them"""
+student.json   the Card, and the sha256 of every other file
+README.md      the card for people
+config.json, model.safetensors, tokenizer files, head.safetensors   as engine.predict writes them"""
 
 from __future__ import annotations
 
@@ -65,10 +65,14 @@ class Student:
         if isinstance(value, str):
             value = {"input": value}
         if not isinstance(value, dict) or not isinstance(value.get("input"), str):
-            raise UsageError(f"input {at + 1} has no text", f"it is {str(value)[:80]!r}", 'give a string, or {"input": ..., "choices": [...]}')
+            raise UsageError(
+                f"input {at + 1} has no text", f"it is {str(value)[:80]!r}", 'give a string, or {"input": ..., "choices": [...]}'
+            )
         choices = value.get("choices")
         if self.task.kind is Kind.CHOICE and not choices:
-            raise UsageError(f"input {at + 1} has no options to choose from", f"it is {str(value)[:80]!r}", 'give {"input": ..., "choices": [...]}')
+            raise UsageError(
+                f"input {at + 1} has no options to choose from", f"it is {str(value)[:80]!r}", 'give {"input": ..., "choices": [...]}'
+            )
         return Example(id=str(value.get("id", at)), input=value["input"], choices=tuple(map(str, choices)) if choices else None)
 
 
@@ -82,10 +86,16 @@ def load(path: str | Path) -> Student:
     except FileNotFoundError as missing:
         raise ModelError(f"{folder} is no student folder", f"it holds {listing(folder)}", "give the 6-deploy folder of a run") from missing
     except (ValueError, KeyError, AttributeError, ValidationError) as broken:
-        raise ModelError(f"{folder / CARD} cannot be read", str(broken)[:300], "export the student again, or pip install -U limbeck") from broken
+        raise ModelError(
+            f"{folder / CARD} cannot be read", str(broken)[:300], "export the student again, or pip install -U limbeck"
+        ) from broken
     if card.format != 1 or card.render != render.VERSION:
         have = f"format {card.format}, texts shaped as in version {card.render}; this limbeck knows 1 and {render.VERSION}"
-        raise ModelError(f"the student in {folder} was made by another version of limbeck", have, "pip install the version named under `versions` in student.json")
+        raise ModelError(
+            f"the student in {folder} was made by another version of limbeck",
+            have,
+            "pip install the version named under `versions` in student.json",
+        )
     for name, sha in shas.items():
         file = folder / name
         if not file.is_file() or sha_of_file(file) != sha:

@@ -38,9 +38,12 @@ def prepare_macro_f1(task: Task, examples: Sequence[Example], predictions: Seque
     """Mean over the labels that occur in gold of F1 = 2 right / (times in gold + times said). A label that is said
     but never gold has no F1 of its own; it costs the label that it was said for."""
     pairs = [(gold_answer(task, example), said(p)) for example, p in zip(examples, predictions, strict=True)]
+    kinds = list(dict.fromkeys(pairs))
+    kind_of = {pair: i for i, pair in enumerate(kinds)}
+    codes = [kind_of[pair] for pair in pairs]  # small integers are counted faster than pairs of strings
 
     def figure(rows: Sequence[int]) -> float | None:
-        counts = Counter(map(pairs.__getitem__, rows))
+        counts = Counter({kinds[code]: n for code, n in Counter(map(codes.__getitem__, rows)).items()})
         in_gold: Counter[str] = Counter()
         answered: Counter[str | None] = Counter()
         for (gold, answer), n in counts.items():

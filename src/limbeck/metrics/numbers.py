@@ -7,11 +7,12 @@ many they are stands in the statuses of the report. In `mae` such a row is not s
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import mul
 
 from limbeck.registry import Metric
 from limbeck.render import canonical
-from limbeck.stats import pearson, spearman
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
 Correlation = Callable[[Sequence[float], Sequence[float]], "float | None"]
@@ -66,6 +67,31 @@ def correlation_metric(name: str, correlation: Correlation) -> Metric:
         return prepared(task, examples, predictions)(range(len(examples)))
 
     return Metric(name, (Kind.SCORE,), corpus=corpus, prepare=prepared, bounded=False)
+
+
+def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Linear correlation. None where one of the two does not vary, or there are fewer than two rows."""
+    n = len(x)
+    if n < 2 or min(x) == max(x) or min(y) == max(y):
+        return None
+    mean_x, mean_y = sum(x) / n, sum(y) / n
+    dx, dy = [v - mean_x for v in x], [v - mean_y for v in y]
+    spread = math.sqrt(sum(map(mul, dx, dx))) * math.sqrt(sum(map(mul, dy, dy)))
+    return max(-1.0, min(1.0, sum(map(mul, dx, dy)) / spread)) if spread else None
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Rank correlation; equal values share their mean rank."""
+    return pearson(mean_ranks(x), mean_ranks(y))
+
+
+def mean_ranks(values: Sequence[float]) -> list[float]:
+    """1-based ranks; equal values share the mean of the ranks that they take up."""
+    counts, shared, before = Counter(values), {}, 0
+    for value in sorted(counts):
+        shared[value] = before + (counts[value] + 1) / 2
+        before += counts[value]
+    return [shared[value] for value in values]
 
 
 SPEARMAN = correlation_metric("spearman", spearman)

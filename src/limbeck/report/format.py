@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,7 +30,9 @@ def usd(value: float | None) -> str:
         return "free"
     if value >= 1:
         return f"${value:,.2f}"
-    return "<$0.00001" if value < 1e-5 else f"${number(value)}"
+    if value < 1e-5:
+        return "<$0.00001"
+    return f"${max(number(value), f'{value:.2f}', key=len)}"
 
 
 def ms(value: float | None) -> str:
@@ -116,7 +119,20 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-UNITS: dict[str, Callable[[float], str]] = {"_usd": usd, "_ms": ms, "_mb": mb, "_s": seconds, "usd_per_hour": usd}
+def words(name: str) -> str:
+    """A flat name as one reads it: by_purpose.label.cost_usd -> by purpose, label: cost"""
+    *path, last = name.split(".")
+    last = re.sub(r"_(usd|ms|mb|s)$", "", last)
+    return (f"{', '.join(path)}: {last}" if path else last).replace("_", " ")
+
+
+UNITS: dict[str, Callable[[float], str]] = {
+    "_usd": lambda value: usd(value) if value else "$0",
+    "_ms": ms,
+    "_mb": mb,
+    "_s": seconds,
+    "usd_per_hour": usd,
+}
 
 
 def plain(name: str, value: Any) -> str:

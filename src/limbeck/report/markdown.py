@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from limbeck.report import format as f
-from limbeck.report import table as t
+import limbeck.report.format as f
+import limbeck.report.table as t
 from limbeck.report.terminal import used
 from limbeck.types import Report
 
@@ -23,7 +23,9 @@ def _blocks(report: Report) -> Iterator[str]:
         yield "*Partial: not every candidate was finished.*"
     if rows := t.ranked(report):
         columns = t.columns(report)
-        cells = [[f"**{code(r.recipe)}**" if r.recipe == report.winner else code(r.recipe), *(text(c.cell(r)) for c in columns)] for r in rows]
+        cells = [
+            [f"**{code(r.recipe)}**" if r.recipe == report.winner else code(r.recipe), *(text(c.cell(r)) for c in columns)] for r in rows
+        ]
         yield table(["recipe", *(text(c.title) for c in columns)], cells)
     yield bullets(f"{code(row.recipe)} {text(t.why(row))}" for row in t.unranked(report))
     if report.warnings:
@@ -35,10 +37,13 @@ def _blocks(report: Report) -> Iterator[str]:
     yield text(report.split_how)
     if report.not_deterministic:
         yield "Not deterministic: " + text("; ".join(report.not_deterministic)) + "."
-    for title, facts in (("Origin of the rows", report.origins), ("Rejected rows", report.rejected), ("Ledger", report.ledger)):
+    totals, purposes = t.ledger(report)
+    for title, facts in (("Origin of the rows", report.origins), ("Rejected rows", report.rejected), ("Ledger", totals)):
         if facts:
             yield f"## {title}"
             yield table(["", ""], [[text(name), text(value)] for name, value in f.flat(facts).items()])
+    if purposes:
+        yield table(list(map(text, purposes[0])), [list(map(text, line)) for line in purposes[1:]])
 
 
 def text(value: str) -> str:

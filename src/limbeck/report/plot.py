@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from limbeck.report.html import Child, Html, tag
 
@@ -14,16 +15,17 @@ CHARACTER = 6.1  # px, width of one character of the 10 px monospaced labels
 
 @dataclass(frozen=True)
 class Linear:
-    """low and high are the ends of the axis; place() gives 0 to 1."""
+    """low and high are the ends of the axis; place() gives 0 to 1. whole: ticks at whole numbers only."""
 
     low: float
     high: float
+    whole: bool = False
 
     def place(self, value: float) -> float:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        step = nice_step(self.high - self.low, 6)
+        step = max(nice_step(self.high - self.low, 6), 1.0 if self.whole else 0.0)
         first = math.ceil(self.low / step - 1e-9)
         return [round(i * step, 10) for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
@@ -36,8 +38,8 @@ class Log:
     high: float
     zero: bool = False
 
-    ZERO = 0.05
-    BREAK = 0.12
+    ZERO = 0.04
+    BREAK = 0.17
 
     def place(self, value: float) -> float:
         if value <= 0:
@@ -89,8 +91,8 @@ class Frame:
     width: float = 520
     height: float = 320
     left: float = 52
-    right: float = 16
-    top: float = 14
+    right: float = 24
+    top: float = 28
     bottom: float = 46
 
     def at(self, x: float, y: float) -> tuple[float, float]:
@@ -109,11 +111,11 @@ class Frame:
             x = self.left + self.x.place(tick) * (edge - self.left)
             drawn += [line(x, floor, x, floor + 4, "axis"), text(x, floor + 17, x_show(tick), "tick mid")]
         if isinstance(self.x, Log) and self.x.zero:
-            x = self.left + (self.x.BREAK - 0.02) * (edge - self.left)
+            x = self.left + (self.x.BREAK - 0.06) * (edge - self.left)
             drawn.append(line(x, self.top, x, floor, "break"))
         drawn.append(line(self.left, floor, edge, floor, "axis"))
         drawn.append(text((self.left + edge) / 2, self.height - 8, x_title, "title mid"))
-        drawn.append(text(self.left - 44, self.top - 3, y_title, "title"))
+        drawn.append(text(8, 12, y_title, "title"))
         return drawn
 
 
@@ -160,7 +162,9 @@ def place_labels(points: Sequence[tuple[float, float, str]], frame: Frame, r: fl
     found: list[tuple[float, float, str] | None] = []
     for x, y, words in points:
         wide = len(words) * CHARACTER
-        places = [(x + side * (r + 4), y + 3.5 + drop, "start" if side > 0 else "end") for drop in (0, -12, 12, -22, 22) for side in (1, -1)]
+        places = [
+            (x + side * (r + 4), y + 3.5 + drop, "start" if side > 0 else "end") for drop in (0, -12, 12, -22, 22) for side in (1, -1)
+        ]
         places += [(x, y + drop, "mid") for drop in (-r - 5, r + 13)]
         for lx, ly, anchor in places:
             left = lx - {"start": 0, "mid": wide / 2, "end": wide}[anchor]
@@ -179,7 +183,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     """The wanted heights, moved apart until neighbours are `gap` apart, within low and high where there is room."""
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
     placed = list(wanted)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         placed[after] = max(placed[after], placed[before] + gap)
     limit = high
     for i in reversed(order):

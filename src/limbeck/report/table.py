@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import limbeck.report.format as f
 from limbeck import registry
 from limbeck.errors import UsageError
-from limbeck.report import format as f
 from limbeck.types import Report, Row, Score
 
 
@@ -80,15 +81,15 @@ def columns(report: Report) -> list[Column]:
     every = [
         Column("test", f"{name}{arrow}", f"{name} on the test rows, with its 95 % interval", 0, lambda r: f.score(r.test)),
         Column("versus", "vs baseline", f"difference to {rival} on the same rows, and its p value", 1, against),
-        *(Column(m, m, f"{m} on the test rows", 7, _further(m)) for m in more),
-        Column("dev", "dev", f"{name} on the dev rows, which chose", 6, lambda r: f.metric(r.dev.value) if r.dev else f.MISSING),
         Column("usd_per_1000", "$/1,000", "cost of 1,000 calls", 2, lambda r: f.usd(r.usd_per_1000)),
         Column("latency_p50_ms", "p50", "median time of one call", 3, lambda r: f.ms(r.latency_p50_ms)),
         Column("latency_p95_ms", "p95", "time that 95 % of the calls stay under", 5, lambda r: f.ms(r.latency_p95_ms)),
-        Column("throughput_rows_s", "rows/s", "rows answered per second, in batches", 10, lambda r: f.rate(r.throughput_rows_s)),
         Column("size_mb", "size", "size on disk", 4, lambda r: f.mb(r.size_mb)),
-        Column("trainable_parameters", "trainable", "trainable parameters", 9, lambda r: f.count(r.trainable_parameters)),
+        Column("dev", "dev", f"{name} on the dev rows, which chose", 6, lambda r: f.metric(r.dev.value) if r.dev else f.MISSING),
+        *(Column(m, m, f"{m} on the test rows", 7, _further(m)) for m in more),
         Column("train_s", "training", "training time", 8, lambda r: f.seconds(r.train_s)),
+        Column("throughput_rows_s", "rows/s", "rows answered per second, in batches", 10, lambda r: f.rate(r.throughput_rows_s)),
+        Column("trainable_parameters", "trainable", "trainable parameters", 9, lambda r: f.count(r.trainable_parameters or None)),
         Column("peak_memory_mb", "memory", "peak memory", 11, lambda r: f.mb(r.peak_memory_mb)),
     ]
     return [column for column in every if column.key == "test" or any(column.cell(row) != f.MISSING for row in report.rows)]
@@ -100,6 +101,25 @@ def _further(name: str) -> Callable[[Row], str]:
         return f.metric(found.value) if found else f.MISSING
 
     return cell
+
+
+def sizes(report: Report) -> dict[str, int]:
+    """train, dev, test, then whatever else was counted."""
+    first = {name: report.sizes[name] for name in ("train", "dev", "test") if name in report.sizes}
+    return first | report.sizes
+
+
+def ledger(report: Report) -> tuple[dict[str, str], list[tuple[str, ...]]]:
+    """The totals, and a table of what was spent on what: a header, then one line per purpose, columns of noughts left out."""
+    purposes: dict[str, dict[str, Any]] = report.ledger.get("by_purpose") or {}
+    totals = {f.words(name): value for name, value in f.flat({k: v for k, v in report.ledger.items() if k != "by_purpose"}).items()}
+    keys = [
+        key
+        for key in dict.fromkeys(key for facts in purposes.values() for key in facts)
+        if any(facts.get(key) for facts in purposes.values())
+    ]
+    lines = [(name, *(f.plain(key, facts.get(key)) for key in keys)) for name, facts in purposes.items()]
+    return totals, [("purpose", *map(f.words, keys)), *lines] if lines else []
 
 
 def within(every: Sequence[Column], rows: Sequence[Row], width: int, gap: int, first: int) -> list[Column]:

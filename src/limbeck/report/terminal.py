@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from limbeck.report import format as f
-from limbeck.report import table as t
+import limbeck.report.format as f
+import limbeck.report.table as t
 from limbeck.types import Report
 
 if TYPE_CHECKING:
@@ -47,13 +48,24 @@ def _leaderboard(report: Report, width: int) -> RenderableType:
         grid.add_column(column.title, justify="right", overflow="fold")
     for row in rows:
         won = row.recipe == report.winner
-        name = Text("> " if won else "  ", style="bold green").append(f.clean(row.recipe), style="bold green" if won else GROUPS.get(row.group, ""))
+        style = "bold green" if won else GROUPS.get(row.group, "")
+        name = Text("> " if won else "  ", style=style).append(folded(f.clean(row.recipe), longest - 2))
         grid.add_row(name, *(Text(column.cell(row)) for column in columns), style="bold" if won else "")
     return grid
 
 
+def folded(recipe: str, width: int) -> str:
+    """Broken before + and @, further lines indented, so that a long recipe stays readable in a narrow column."""
+    lines = [""]
+    for part in re.split(r"(?=[+@])", recipe):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("    ")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
 def used(report: Report) -> str:
     """How the rows were used, in a sentence or two."""
-    sizes = ", ".join(f"{n:,} {name}" for name, n in report.sizes.items())
+    sizes = ", ".join(f"{n:,} {name}" for name, n in t.sizes(report).items())
     times = "once" if report.test_scored == 1 else f"{report.test_scored} times"
     return f"{f'Rows: {sizes}. ' if sizes else ''}The test rows were scored {times}."

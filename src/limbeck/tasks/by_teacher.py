@@ -57,7 +57,7 @@ def check(by_rules: Task, reply_text: str, text: str, rows: Sequence[Example] = 
     """(task, notes): the rules' task, corrected by what the teacher said and the rules could verify. `how` is "teacher"
     where anything of the reply was used or confirmed, "rules" where the reply was useless."""
     reply = find_json(reply_text)
-    if not well_formed(reply):
+    if not isinstance(reply, dict) or not well_formed(reply):
         notes = ("the teacher's reading of the prompt was malformed: the rules' reading stands",)
         return by_rules.model_copy(update={"notes": (*by_rules.notes, *notes)}), notes
     reading = read(text)
@@ -68,16 +68,15 @@ def check(by_rules: Task, reply_text: str, text: str, rows: Sequence[Example] = 
     sets = (labels, *reading.label_sets) if labels else reading.label_sets
     told = replace(reading, instruction=instruction, demonstrations=demonstrations, label_sets=sets, language=language_of(instruction))
     task = settle(by_rules.name, told, rows, str(kind))
-    notes = (*on_demonstrations, *on_instruction, *on_labels, *on_kind)
+    said = (*on_demonstrations, *on_instruction, *on_labels, *on_kind)
     metric = task.metric if task.kind is not by_rules.kind or not by_rules.metric else by_rules.metric
-    kept = tuple(dict.fromkeys((*by_rules.notes, *task.notes, *notes)))
-    return task.model_copy(update={"how": "teacher", "metric": metric or METRICS[kind], "notes": kept}), notes
+    kept = tuple(dict.fromkeys((*by_rules.notes, *task.notes, *said)))
+    return task.model_copy(update={"how": "teacher", "metric": metric or METRICS[kind], "notes": kept}), said
 
 
-def well_formed(reply: object) -> bool:
+def well_formed(reply: dict[str, Any]) -> bool:
     return (
-        isinstance(reply, dict)
-        and all(isinstance(reply.get(key), str) for key in ("instruction", "kind"))
+        all(isinstance(reply.get(key), str) for key in ("instruction", "kind"))
         and isinstance(reply.get("labels"), list)
         and all(isinstance(name, str) for name in reply["labels"])
         and isinstance(reply.get("demonstrations"), list)

@@ -33,7 +33,7 @@ def looks_like_settings(lines: list[str]) -> bool:
 
 
 def read_yaml(block: str, file: str) -> dict[str, Any]:
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         settings = yaml.safe_load(block)

@@ -79,7 +79,7 @@ def read_heads(lines: list[str]) -> list[Head]:
     fence, wrapped = "", False
     for number, line in enumerate(lines):
         mark = re.match(r"\s*(`{3,}|~{3,})", line)
-        if fence or (mark and current and not wrapped and not wraps(lines, number, names)):
+        if current and (fence or (mark and not wrapped and not wraps(lines, number, names))):
             if mark:
                 fence = "" if fence and mark[1].startswith(fence) else (fence or mark[1])
             current.text.append(line)
@@ -186,7 +186,8 @@ def trim_tails(records: list[tuple[list[Head], list[Head]]]) -> None:
     full = [outs for _, outs in records if value(outs)]
     if not value(records[-1][1]):
         trim((records[-1][1] or records[-1][0])[-1], [head for ins, _ in records[:-1] for head in ins])
-    trim(full[-1][-1], [head for outs in full[:-1] for head in outs])
+    if full:
+        trim(full[-1][-1], [head for outs in full[:-1] for head in outs])
 
 
 def trim(last: Head, others: list[Head]) -> None:

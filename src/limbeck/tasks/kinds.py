@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,8 @@ _RANGES = [
     rf"({_N})\s*(?:から|～|〜|到|至)\s*({_N})",
     rf"(?<![\w-])({_N})\s*(?:-|–|—|\.\.\.?|to|bis)\s*({_N})(?![\w-])",
 ]
-_SOLVES = re.compile(r"\b(?:solve|calculate|compute|arithmetic|math|word problem|how many|how much|berechne|rechne|calcule|calcula)", re.I)
+_GRADES = re.compile(r"\b(?:scor|rat(?:e|ing)|scale|points?\b|similar|grade|stars?\b|bewert|skala|note[rz]?\b|échelle|escala|scala\b)|スコア|評価|评分|打分|分数|相似|점수", re.I)
+_SOLVES = re.compile(r"\b(?:solve|answer the (?:\w+ )?(?:question|problem)|calculate|compute|arithmetic|math|word problem|how many|how much|berechne|rechne|calcule|calcula)", re.I)
 _CODE = re.compile(r"(?:^|\n)\s*(?:def |class |import |from \w+ import|return |for \w+ in |if .+:|while .+:|print\(|function |const |let |var |SELECT |#include|public )|\w+\([^()]*\)\s*$|\w+\.\w+\(|;\s*$|\blambda\b|[=!]=|\w+\[[^\]]+\]", re.M)
 
 
@@ -30,6 +32,11 @@ def numeric(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def worked_out(text: str) -> bool:
+    """A number with thousands, as sums have and scales have not."""
+    return bool(re.fullmatch(r"[-+]?[$€£]?\s?\d{1,3}(?:,\d{3})+(?:\.\d+)?", text.strip()))
 
 
 def find_range(text: str) -> tuple[float, float] | None:
@@ -44,9 +51,10 @@ def find_range(text: str) -> tuple[float, float] | None:
 
 
 def is_closed(outputs: Sequence[str]) -> bool:
-    """Few distinct answers for so many rows, and short ones."""
-    distinct = set(outputs)
-    return len(distinct) <= max(2, len(outputs) / 3) and all(len(o) <= 60 and len(o.split()) <= 8 and "\n" not in o for o in distinct)
+    """Few distinct answers for so many rows, most of them more than once, and short ones."""
+    distinct = Counter(outputs)
+    once = sum(n == 1 for n in distinct.values())
+    return len(distinct) <= max(2, len(outputs) / 3) and (len(outputs) < 30 or once <= len(distinct) / 2) and all(len(o) <= 60 and len(o.split()) <= 8 and "\n" not in o for o in distinct)
 
 
 def objects(outputs: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -76,12 +84,15 @@ def kind_of(outputs: Sequence[str], text: str, labels: Sequence[str], asks: bool
     named = sum(output.casefold() in allowed for output in outputs) / len(outputs)
     numbers = [numeric(output) for output in outputs]
     distinct = len(set(outputs))
+    sums = any(number is None for number in numbers) and all(number is not None or worked_out(o) for number, o in zip(numbers, outputs, strict=True))
+    if sums and named <= 0.9:
+        return Kind.TEXT, ["the answers are numbers with thousands, worked out and not grades: compared as text"]
     if all(number is not None for number in numbers):
         if named > 0.9 and not find_range(text):
             return Kind.LABEL, []
         if find_range(text):
             return Kind.SCORE, []
-        if _SOLVES.search(text) and not _SCALE.search(text):
+        if _SOLVES.search(text) and not _GRADES.search(text) and not is_closed(outputs):
             return Kind.TEXT, ["the answers are numbers that are worked out, not grades: compared as text (set kind: score for a scale)"]
         if distinct > 10 or not is_closed(outputs) or _SCALE.search(text):
             return Kind.SCORE, []

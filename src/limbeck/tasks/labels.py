@@ -31,7 +31,7 @@ _SENTENCES = [  # patterns for a set named in running text, the surest first; th
     r"\b(?:answer|respond|reply|return|output|write|say|print|antworte|réponds|responde|rispondi)\b[^\n.;:]{0,40}?(?:[:：]|\bwith\b|\bmit\b|\bpar\b|\bcon\b|\bcom\b|\bonly\b|\bjust\b)\s*(?:only\s+|either\s+|nur\s+|just\s+)?(?P<set>[^\n.;:]+)",
     r"\b(?:answer|respond|reply|return|output|say)\s+(?P<set>[\w'\"`“”-]+(?:\s*,\s*[\w'\"`“”-]+)*,?\s+or\s+[\w'\"`“”-]+)",
     r"[:：]\s*(?P<set>[^\n.:：]+(?:\bor\b|\boder\b|\bou\b|または|或)[^\n.:：]+)",
-    r"(?P<set>[^\s、。，：:\n]+(?:、[^\s、。，：:\n]+)+)(?:、)?のいずれか",
+    r"(?P<set>[^\s、。，：:\n]{1,40}(?:、[^\s、。，：:\n]{1,40}){1,60})、?のいずれか",
     r"(?:分为|分類為|分成|归类为|判断为|标注为|分类为)\s*[:：]?\s*(?P<set>[^\n。：:]+)",
     r"(?:从|從)\s*(?P<set>[^\n。：:]+?)\s*中选",
     r"(?P<set>[^\n。：:]{1,80}?)(?:のどれか|から(?:一つ|1つ|ひとつ)?選)",
@@ -103,7 +103,8 @@ def listed(lines: list[str], at: int) -> list[str]:
     while at < len(lines) and not lines[at].strip():
         at += 1
     bulleted = at < len(lines) and bool(_BULLET.match(lines[at]))
-    names, gap = [], False
+    names: list[str] = []
+    gap = False
     for line in lines[at:]:
         match = _BULLET.match(line)
         if not line.strip():

@@ -131,10 +131,10 @@ def find_tags(text: str, lines: list[str]) -> Found:
     """`<input>..</input><output>..</output>`, bare or in an `<example>`; in an `<example>` any two tags, the last is the answer."""
     found = Found("tags")
     at = 0
-    for box in re.finditer(r"<(?P<tag>example|demonstration|shot|sample)\b[^<>]{0,80}>.*?</(?P=tag)>", text, re.S | re.I):
-        pair_tags(found, text, tag_items(text, at, box.start()), boxed=False)
-        pair_tags(found, text, tag_items(text, box.start(), box.end()), boxed=True)
-        at = box.end()
+    for start, end in boxes(text):
+        pair_tags(found, text, tag_items(text, at, start), boxed=False)
+        pair_tags(found, text, tag_items(text, start, end), boxed=True)
+        at = end
     pair_tags(found, text, tag_items(text, at, len(text)), boxed=False)
     if not found.pairs:
         return Found("tags")
@@ -144,6 +144,19 @@ def find_tags(text: str, lines: list[str]) -> Found:
     while high < len(lines) and (is_separator(lines[high]) or not lines[high].strip()):
         high += 1
     found.lines.update(i for i in range(low + 1, high) if not lines[i].strip() or is_separator(lines[i]))
+    return found
+
+
+def boxes(text: str) -> list[tuple[int, int]]:
+    """(start, end) of every `<example>...</example>`."""
+    found: list[tuple[int, int]] = []
+    for match in re.finditer(r"<(example|demonstration|shot|sample)\b[^<>]{0,80}>", text, re.I):
+        close = f"</{match[1]}>"
+        if not found or match.start() >= found[-1][1]:
+            end = text.find(close, match.end())
+            if end < 0:
+                break
+            found.append((match.start(), end + len(close)))
     return found
 
 
@@ -174,9 +187,12 @@ def tag_items(text: str, start: int, stop: int) -> list[tuple[str, str, int, int
     """(tag, body, start, end) of the pairs of tags in text[start:stop], in order; containers are looked into."""
     items = []
     at = start
+    never: set[str] = set()  # tags that are not closed after here
     while match := _TAG.search(text, at, stop):
         tag = match["tag"]
-        close = text.find(f"</{tag}>", match.end(), stop)
+        close = -1 if tag in never else text.find(f"</{tag}>", match.end(), stop)
+        if close < 0:
+            never.add(tag)
         if close < 0 or plain(tag) in _CONTAINERS:
             at = match.end()
             continue

@@ -29,7 +29,7 @@ class LocalTeacher:
 
     def __init__(self, path: str, price: Price):
         self.name = self.model = path
-        self.price = price
+        self.price: Price | None = price
         folder = Path(path).expanduser()
         self.path = str(folder) if folder.is_dir() else path
         self.fingerprint = f"local:{path}:{state_of(folder)}" if folder.is_dir() else f"local:{path}"

@@ -73,8 +73,10 @@ class OpenAITeacher:
         self.key_name = next((name for name in KEYS if os.environ.get(name)), None)
         if self.key_name is None and address == DEFAULT_ADDRESS:
             raise MissingKey(f"{model} at {address} wants a key", f"neither {' nor '.join(KEYS)} is set", f"export {KEYS[0]}=...")
-        key = os.environ[self.key_name] if self.key_name else "no-key"  # the client insists on one; a server of one's own does not
-        self.client = OpenAI(api_key=key.strip(), base_url=address, max_retries=0)  # the store retries: it knows the cap
+        key = os.environ[self.key_name].strip() if self.key_name else "no-key"  # the client insists on one; your own server does not
+        if not (key.isascii() and key.isprintable()):
+            raise MissingKey(f"the key in {self.key_name} cannot be sent", "it holds signs that no key has", f"export {self.key_name}=...")
+        self.client = OpenAI(api_key=key, base_url=address, max_retries=0)  # the store retries: it knows the cap
 
     def ask(self, request: Request, timeout_s: float = 60.0) -> Reply:
         """Raises MissingKey, Transient, Declined, or ProviderError where no request of this kind will be answered."""
@@ -89,28 +91,15 @@ class OpenAITeacher:
             try:
                 raw = self.client.chat.completions.with_raw_response.create(**sent, timeout=timeout_s)
                 break
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as refusal:
-                name = refused_argument(refusal, sent)
+            except openai.OpenAIError as error:
+                name = refused_argument(error, sent)
                 if name in OPTIONAL:
                     dropped.add(name)
-                    schema_at_fault |= name == "response_format" and "invalid schema" in str(refusal).lower()
+                    schema_at_fault |= name == "response_format" and "invalid schema" in str(error).lower()
                 elif name == limit_name == first_limit_name:
                     limit_name = LIMITS[1 - LIMITS.index(limit_name)]
                 else:
-                    raise self.translated(refusal) from refusal
-            except openai.APITimeoutError as late:
-                raise Transient(f"no answer from {self.address} within {timeout_s:.0f} s", kind="timeout") from late
-            except openai.APIConnectionError as cut:
-                cause = str(cut.__cause__ or cut)
-                raise Transient(
-                    f"{self.address} cannot be reached", cause, f"is a server running there? curl {self.address}/models", kind="connection"
-                ) from cut
-            except openai.APIStatusError as refusal:
-                raise self.translated(refusal) from refusal
-            except openai.OpenAIError as other:
-                raise ProviderError(
-                    f"the request to {self.address} failed", self.without_key(str(other)), kind=type(other).__name__
-                ) from other
+                    raise self.translated(error, timeout_s) from error
         latency_ms = (time.monotonic() - started) * 1000
         # remembered only now, when leaving it out has helped; one bad schema says nothing about the next
         self.dropped |= dropped - ({"response_format"} if schema_at_fault else set())
@@ -135,12 +124,22 @@ class OpenAITeacher:
             sent["seed"] = request.seed
         return {name: value for name, value in sent.items() if name not in dropped}
 
-    def translated(self, error: Any) -> Exception:
-        """An HTTP status, as what the store can do about it."""
+    def translated(self, error: Any, timeout_s: float) -> Exception:
+        """The client's error, as what the store can do about it."""
+        import openai
+
+        if isinstance(error, openai.APITimeoutError):
+            return Transient(f"no answer from {self.address} within {timeout_s:.0f} s", kind="timeout")
+        if isinstance(error, openai.APIConnectionError):
+            do = f"is a server running there? curl {self.address}/models"
+            return Transient(f"{self.address} cannot be reached", str(error.__cause__ or error), do, kind="connection")
+        if not isinstance(error, openai.APIStatusError):
+            return ProviderError(f"the request to {self.address} failed", self.without_key(str(error)), kind=type(error).__name__)
         status, message = int(error.status_code), self.without_key(message_of(error))
         kind = str(error.code or error.type or status)
         if status == 401 or (status == 403 and "flagged" not in message.lower()):
             have = f"{self.key_name} is set, and was sent" if self.key_name else f"neither {' nor '.join(KEYS)} is set"
+            have += f"; it says: {message}" if status == 403 else ""  # a 401 likes to quote a part of the key
             return MissingKey(f"{self.address} refuses the key (HTTP {status})", have, f"export {KEYS[0]}=...")
         if status == 402 or "insufficient_quota" in (error.code, error.type):
             return ProviderError(
@@ -167,6 +166,8 @@ class OpenAITeacher:
 
 def refused_argument(error: Any, sent: dict[str, Any]) -> str | None:
     """The name of the argument that a 400 or 422 complains about: its own field `param`, else a name in its message."""
+    if getattr(error, "status_code", None) not in (400, 422):
+        return None
     ours = (*OPTIONAL, *LIMITS)
     if error.param and (head := re.split(r"[.\[]", error.param)[0]) in sent:
         return head if head in ours else None
@@ -223,10 +224,9 @@ def read_reply(content: bytes, request: Request, latency_ms: float) -> Reply:
         have = content[:200].decode("utf-8", "replace")
         raise Transient("the teacher's answer is no chat completion", have, kind="malformed", status=200) from broken
     usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
-    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    estimated = not (isinstance(tokens_in, int) and isinstance(tokens_out, int))
-    if estimated:
-        tokens_in, tokens_out = tokens_in_of(request), tokens_of(texts)
+    told = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
+    estimated = not all(isinstance(n, int) and n >= 0 for n in told)
+    tokens_in, tokens_out = (tokens_in_of(request), tokens_of(texts)) if estimated else (int(n or 0) for n in told)
     return Reply(
         texts=texts,
         finish=finish,

@@ -68,7 +68,8 @@ class RecordedTeacher:
     recording = True
 
     def __init__(self, path: Path, price: Price):
-        self.name, self.model, self.price = path.name, path.stem, price
+        self.name, self.model = path.name, path.stem
+        self.price: Price | None = price
         self.fingerprint = f"recorded:{sha_of_file(path)}"
         self.book = read_book(path)
 

@@ -1,0 +1,1 @@
+"""What becomes of rows before anything is trained: duplicates, leaks, splits."""
