@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from limbeck import registry, stats
@@ -72,28 +72,31 @@ def scores(name: str, task: Task, rows: Sequence[Example], answers: dict[str, li
     metric: Metric = registry.take("metrics", name)
     found: dict[str, Score] = {}
     if metric.corpus is not None:
-        corpus = metric.corpus
-
-        def statistic(recipe: str) -> Any:
-            mine = answers[recipe]
-            return lambda index: corpus(task, [rows[i] for i in index], [mine[i] for i in index])
-
-        spans = stats.bootstrap_statistics({r: statistic(r) for r in answers}, len(rows), seed=seed, resamples=RESAMPLES // 5)
+        figures = {recipe: corpus_figure(metric, task, rows, mine) for recipe, mine in answers.items()}
+        spans = stats.bootstrap_statistics(figures, len(rows), seed=seed, resamples=RESAMPLES)
         for recipe, mine in answers.items():
             low, high = spans[recipe]
-            found[recipe] = Score(metric=name, value=corpus(task, rows, mine), low=low, high=high, n=len(rows))
+            found[recipe] = Score(metric=name, value=metric.corpus(task, rows, mine), low=low, high=high, n=len(rows))
         return found
     values = {recipe: row_values(metric, task, rows, mine) for recipe, mine in answers.items()}
-    whole = {r: [float(x) for x in v if x is not None] for r, v in values.items() if None not in v}
-    spans = stats.bootstrap_means(whole, seed=seed, resamples=RESAMPLES) if rows else {}
+    spans = stats.bootstrap_means(values, seed=seed, resamples=RESAMPLES) if rows else {}
     for recipe, mine in values.items():
-        scored = [float(x) for x in mine if x is not None]
-        if recipe not in spans and scored:
-            spans.update(stats.bootstrap_means({recipe: scored}, seed=seed, resamples=RESAMPLES))
+        scored = [x for x in mine if x is not None]
         low, high = spans.get(recipe, (None, None))
         value = sum(scored) / len(scored) if scored else None
         found[recipe] = Score(metric=name, value=value, low=low, high=high, n=len(scored), not_scored=len(mine) - len(scored))
     return found
+
+
+def corpus_figure(
+    metric: Metric, task: Task, rows: Sequence[Example], found: Sequence[Prediction]
+) -> Callable[[Sequence[int]], float | None]:
+    """The metric as a function of row numbers, prepared once where the metric knows how."""
+    if metric.prepare is not None:
+        return metric.prepare(task, rows, found)
+    corpus = metric.corpus
+    assert corpus is not None
+    return lambda index: corpus(task, [rows[i] for i in index], [found[i] for i in index])
 
 
 def versus(task: Task, rows: Sequence[Example], ours: list[Prediction], theirs: list[Prediction], name: str, seed: int) -> Versus | None:
@@ -107,24 +110,21 @@ def versus(task: Task, rows: Sequence[Example], ours: list[Prediction], theirs: 
         ]
         if not pairs:
             return None
-        mine, other = [a for a, _ in pairs], [b for _, b in pairs]
-        difference, low, high, p = stats.paired_difference(mine, other, seed=seed, resamples=RESAMPLES)
+        difference, low, high, p = stats.paired_difference([a for a, _ in pairs], [b for _, b in pairs], seed=seed, resamples=RESAMPLES)
         if all(v in (0.0, 1.0) for pair in pairs for v in pair):
             p = stats.mcnemar_exact(sum(a > b for a, b in pairs), sum(a < b for a, b in pairs))
             return Versus(other=name, difference=difference, low=low, high=high, p_value=p, test="exact McNemar")
         return Versus(other=name, difference=difference, low=low, high=high, p_value=p, test="paired bootstrap")
-    corpus = metric.corpus
-    assert corpus is not None
+    mine, other = corpus_figure(metric, task, rows, ours), corpus_figure(metric, task, rows, theirs)
 
     def gap(index: Sequence[int]) -> float | None:
-        some = [rows[i] for i in index]
-        a, b = corpus(task, some, [ours[i] for i in index]), corpus(task, some, [theirs[i] for i in index])
+        a, b = mine(index), other(index)
         return None if a is None or b is None else a - b
 
     difference = gap(range(len(rows)))
     if difference is None:
         return None
-    low, high, p = stats.bootstrap_difference(gap, len(rows), seed=seed, resamples=RESAMPLES // 2)
+    low, high, p = stats.bootstrap_difference(gap, len(rows), seed=seed, resamples=RESAMPLES)
     return Versus(other=name, difference=difference, low=low, high=high, p_value=p, test="paired bootstrap")
 
 

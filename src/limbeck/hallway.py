@@ -101,8 +101,7 @@ def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
     if given.teacher is not None and not given.teacher.recording:
         reply = store.ask(given.teacher, [by_teacher.request(given.prompt)], purpose="parse")[0]
         if isinstance(reply, Reply):
-            task, notes = by_teacher.check(task, reply.texts[0] if reply.texts else "", given.prompt)
-            task = task.model_copy(update={"notes": (*task.notes, *notes)})
+            task, _ = by_teacher.check(task, reply.texts[0] if reply.texts else "", given.prompt, [*given.gold, *(given.test or [])])
         else:
             task = task.model_copy(update={"notes": (*task.notes, f"the teacher did not read the prompt ({reply}); the rules did")})
     write_json(folder.task, task)
@@ -173,7 +172,7 @@ def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
             "versions": versions(),
             "sizes": {"train": plan.sizes.train, "dev": plan.sizes.dev, "test": plan.sizes.test, "unlabelled": plan.sizes.unlabelled},
             "warnings": list(dict.fromkeys([*examples.get("warnings", []), *given.warnings])),
-            "rejected": dict(Counter(r.reason for r in given.rejected)),
+            "rejected": dict(Counter(r.reason.partition(":")[0] for r in given.rejected)),
             "machine_usd_per_hour": float(given.settings.overrides.get("machine_usd_per_hour", 0.05)),
         },
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,9 +69,6 @@ def preflight(settings: Settings, prompt: str) -> Given:
             f"limbeck run {settings.prompt} --rows rows.csv",
         )
     gold, dev, test, unlabelled = own_ids(gold, dev, test, unlabelled)
-    if rejected:
-        counts = Counter(r.reason for r in rejected)
-        warnings.append(f"{len(rejected)} rows were set aside: " + ", ".join(f"{n} {why}" for why, n in counts.most_common(4)))
     teacher = open_the_teacher(settings)
     if teacher is None and any(r.adapter == "prompt" for r in wanted):
         raise UsageError(
@@ -133,9 +129,14 @@ def cut(given: Given, task: Task) -> tuple[Given, Splits, list[Example]]:
     shown = [Example(id=f"demonstration-{i}", input=d.input, output=d.output) for i, d in enumerate(task.demonstrations)]
     kept, gone, _ = remove_leaks(test, {**others, "demonstrations": shown})
     if any(gone[where] for where in others):
-        given.warnings.append("taken out because a test row says the same: " + ", ".join(f"{n} of {where}" for where, n in gone.items() if n and where in others))
+        given.warnings.append(
+            "taken out because a test row says the same: "
+            + ", ".join(f"{n} of {where}" for where, n in gone.items() if n and where in others)
+        )
     if gone["demonstrations"]:
-        given.warnings.append(f"{gone['demonstrations']} demonstrations in the prompt are test rows too: what a prompt scores on those is not its merit")
+        given.warnings.append(
+            f"{gone['demonstrations']} demonstrations in the prompt are test rows too: what a prompt scores on those is not its merit"
+        )
     given.unlabelled = kept["unlabelled"]
     splits = splits.model_copy(update={"train": split_of(kept["train"]), "dev": split_of(kept["dev"])})
     unseen = {r.output for r in test} - {r.output for r in kept["train"]} if task.kind is Kind.LABEL else set()
@@ -149,18 +150,14 @@ def cut(given: Given, task: Task) -> tuple[Given, Splits, list[Example]]:
 
 def spelled(task: Task, rows: Sequence[Example], given: Given) -> list[Example]:
     """Gold answers in the task's own spelling; one that is no possible answer is set aside with its reason."""
-    kept = []
+    kept, bad = [], []
     for row in rows:
         text, status = render.canonical(task, row, row.output or "")
         if status is Status.OK:
             kept.append(row.model_copy(update={"output": text}))
         else:
-            given.rejected.append(
-                Rejected(
-                    source=row.origin.source,
-                    row=row.origin.row or 0,
-                    reason="its output is no possible answer",
-                    text=(row.output or "")[:200],
-                )
-            )
+            bad.append(Rejected(source=row.origin.source, row=row.origin.row or 0, reason="its output is no possible answer", text=(row.output or "")[:200]))
+    if bad:
+        given.rejected.extend(bad)
+        given.warnings.append(f"{len(bad)} rows were set aside, their output is no possible answer; the first: {bad[0].source} row {bad[0].row}")
     return kept

@@ -157,7 +157,7 @@ def number(task: Task, text: str) -> tuple[str, Status]:
     value = float(found[0].replace(",", "."))
     if not math.isfinite(value) or (task.low is not None and value < task.low) or (task.high is not None and value > task.high):
         return "", Status.MALFORMED
-    return f"{value:g}", Status.OK
+    return f"{value:.12g}", Status.OK
 
 
 def find_json(text: str) -> object | None:

@@ -441,4 +441,67 @@ Output: 2018
         "Turn the fact into a question.\n\nFact: Water boils at 100 degrees.\nQuestion: At what temperature does water boil?\n\nFact: Rome lies on the Tiber.\nQuestion: On which river does Rome lie?\n",
         {"n": 2, "first": ("Water boils at 100 degrees.", "At what temperature does water boil?")},
     ),
+    "assignments in quotes": (
+        """Answer the question from the passage; the subject can range from Math, History and Sports.
+
+Here are examples with input questions and context passages, along with their expected outputs:
+
+input="Question: What city did the match take place in? Context: The match was played in Santa Clara, California."
+output="Santa Clara"
+
+input="Question: What river runs through Warsaw? Context: The Vistula is the axis of Warsaw."
+output="Vistula"
+""",
+        {
+            "n": 2,
+            "first": (
+                "Question: What city did the match take place in? Context: The match was played in Santa Clara, California.",
+                "Santa Clara",
+            ),
+            "kind": "text",
+            "instruction": "Answer the question from the passage; the subject can range from Math, History and Sports.",
+        },
+    ),
+    "answers that begin with the answer is": (
+        "Solve.\n\nQ: Tom has 3 apples.\nA: Let us think. 3. The answer is 3.\n\nQ: Ann has 4.\nA: The answer is 4.\n",
+        {"n": 2, "last": ("Ann has 4.", "The answer is 4.")},
+    ),
+    "labels in tags": (
+        "<instructions>\nClassify the text.\n</instructions>\n<labels>\n- a1\n- b2\n</labels>\n<text>{{text}}</text>",
+        {"kind": "label", "labels": ("a1", "b2"), "not_says": ["<text>"]},
+    ),
+    "if and else": ("Return true if the review mentions a price, else false.", {"kind": "label", "labels": ("true", "false")}),
+    "capitals with slashes": (
+        "Label each sentence POSITIVE/NEGATIVE/NEUTRAL.",
+        {"kind": "label", "labels": ("POSITIVE", "NEGATIVE", "NEUTRAL")},
+    ),
+    "a whole markdown document": (
+        "## Instructions\n\nYou label support tickets.\n\n## Labels\n\n| Label | When to use |\n|---|---|\n| `bug` | broken |\n| `feature` | wish |\n\n## Examples\n\n### Example 1\n**Ticket:** It crashes\n**Label:** bug\n\n### Example 2\n**Ticket:** Please add dark mode\n**Label:** feature\n\n## Ticket\n\n{{ticket}}\n",
+        {
+            "demos": [("It crashes", "bug"), ("Please add dark mode", "feature")],
+            "labels": ("bug", "feature"),
+            "says": ["| `bug` | broken |"],
+            "not_says": ["Example", "{{", "## Ticket"],
+        },
+    ),
+    "languages as headings": (
+        "Translate English to French.\n\nEnglish: cheese\nFrench: fromage\n\nEnglish: bread\nFrench: pain\n\nEnglish: {{word}}\nFrench:",
+        {"demos": [("cheese", "fromage"), ("bread", "pain")], "instruction": "Translate English to French."},
+    ),
+    "blank lines within every input": (
+        "Task: Answer.\n\nExample 1:\nQuestion: a?\n\nContext: long text\nsecond line\nAnswer: b\n\nExample 2:\nQuestion: c?\n\nContext: other\nAnswer: d\n",
+        {"n": 2, "first": ("Question: a?\nContext: long text\nsecond line", "b"), "instruction": "Task: Answer."},
+    ),
+    "labels on bare indented lines": (
+        "Sentiment analysis\n\nClasses:\n  positive: the writer is happy\n  negative: the writer is unhappy\n\nText: [TEXT]",
+        {"kind": "label", "labels": ("positive", "negative"), "not_says": ["[TEXT]"]},
+    ),
+    "a form at the end under names of its own": (
+        "You answer a help line. Choose the best first step.\n\nNote: {input}\n\nBest first step:\n",
+        {"instruction": "You answer a help line. Choose the best first step."},
+    ),
+    "an instruction that ends in a placeholder": (
+        "You know films.\nClassify this review: {review}\n",
+        {"instruction": "You know films.\nClassify this review:"},
+    ),
 }

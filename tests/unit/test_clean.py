@@ -43,7 +43,11 @@ def test_the_prefix_filter_finds_what_comparing_all_pairs_finds() -> None:
             parts[draw.randrange(len(parts)) if draw.random() < 0.5 else -1] = draw.choice(words)
             texts.append(" ".join(parts + draw.choices(words, k=draw.randint(0, 1))))
     sets = [shingles(words_of(t)) for t in dict.fromkeys(texts)]
-    every = {(i, j) for i, j in itertools.combinations(range(len(sets)), 2) if sets[i] and sets[j] and len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= 0.8}
+    every = {
+        (i, j)
+        for i, j in itertools.combinations(range(len(sets)), 2)
+        if sets[i] and sets[j] and len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= 0.8
+    }
     assert len(every) > 50
     assert {(i, j) for i, j, _ in similar_within(sets)} == every
 
@@ -61,7 +65,9 @@ def test_a_thousand_copies_are_999_pairs() -> None:
 
 
 def test_choice_rows_are_the_same_only_with_the_same_options() -> None:
-    a, b, c = (Example(id=n, input="What is best?", output=o[0], choices=o) for n, o in (("a", ("x", "y")), ("b", ("p", "q")), ("c", ("y", "x"))))
+    a, b, c = (
+        Example(id=n, input="What is best?", output=o[0], choices=o) for n, o in (("a", ("x", "y")), ("b", ("p", "q")), ("c", ("y", "x")))
+    )
     assert near_duplicates([a, b, c]) == [(0, 2, 1.0)]
 
 

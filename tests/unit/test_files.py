@@ -51,7 +51,10 @@ def test_parquet_with_lists_and_numbers(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table({"input": ["q1", "q2"], "output": [5.0, 3.8], "choices": [["5", "6"], ["3.8", "4"]], "id": [7, 8]}), tmp_path / "rows.parquet")
+    pq.write_table(
+        pa.table({"input": ["q1", "q2"], "output": [5.0, 3.8], "choices": [["5", "6"], ["3.8", "4"]], "id": [7, 8]}),
+        tmp_path / "rows.parquet",
+    )
     rows, _ = read_rows(tmp_path / "rows.parquet")
     assert [(r.id, r.output, r.choices) for r in rows] == [("7", "5", ("5", "6")), ("8", "3.8", ("3.8", "4"))]
     put(tmp_path, "bad.parquet", "not parquet")
@@ -76,7 +79,15 @@ def test_bad_rows_are_put_aside_with_their_reason(tmp_path: Path) -> None:
     path = put(
         tmp_path,
         "rows.jsonl",
-        lines({"input": "ok", "output": "x"}, {"input": " ", "output": "x"}, {"input": "no answer", "output": ""}, ["a"], {"output": "x"}, {"input": "q", "output": "z", "choices": ["a", "b"]}, {"input": "q", "output": "a", "choices": ["a"]}),
+        lines(
+            {"input": "ok", "output": "x"},
+            {"input": " ", "output": "x"},
+            {"input": "no answer", "output": ""},
+            ["a"],
+            {"output": "x"},
+            {"input": "q", "output": "z", "choices": ["a", "b"]},
+            {"input": "q", "output": "a", "choices": ["a"]},
+        ),
     )
     rows, rejected = read_rows(path)
     assert [r.input for r in rows] == ["ok"]
@@ -91,7 +102,10 @@ def test_ragged_csv_rows_are_put_aside(tmp_path: Path) -> None:
     assert [r.reason for r in rejected] == ["3 cells, the header has 2", "1 cells, the header has 2"]
 
 
-@pytest.mark.parametrize(("value", "text"), [(5, "5"), (5.0, "5"), (3.8, "3.8"), (True, "true"), ({"b": 1, "a": [1.5]}, '{"a":[1.5],"b":1}'), (" x ", "x"), (0, "0")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(5, "5"), (5.0, "5"), (3.8, "3.8"), (True, "true"), ({"b": 1, "a": [1.5]}, '{"a":[1.5],"b":1}'), (" x ", "x"), (0, "0")],
+)
 def test_outputs_have_one_spelling(tmp_path: Path, value: object, text: str) -> None:
     rows, _ = read_rows(put(tmp_path, "rows.jsonl", lines({"input": "q", "output": value})))
     assert rows[0].output == text
@@ -141,14 +155,34 @@ def test_unlabelled_rows_need_no_output(tmp_path: Path) -> None:
 
 def test_copies_are_kept_once_and_an_id_with_two_contents_is_put_aside(tmp_path: Path) -> None:
     heard: list[str] = []
-    path = put(tmp_path, "rows.jsonl", lines(*[{"input": "same", "output": "x"}] * 3, {"id": "1", "input": "a", "output": "x"}, {"id": "1", "input": "a", "output": "x"}, {"id": "1", "input": "b", "output": "x"}))
+    path = put(
+        tmp_path,
+        "rows.jsonl",
+        lines(
+            *[{"input": "same", "output": "x"}] * 3,
+            {"id": "1", "input": "a", "output": "x"},
+            {"id": "1", "input": "a", "output": "x"},
+            {"id": "1", "input": "b", "output": "x"},
+        ),
+    )
     rows, rejected = read_rows(path, {}, heard.append)
     assert [r.input for r in rows] == ["same", "a"]
     assert [(r.row, r.reason) for r in rejected] == [(6, "id '1' stands in row 4 with other content")]
     assert any("3 identical duplicate rows" in text for text in heard) and any("1 rows with the id" in text for text in heard)
 
 
-@pytest.mark.parametrize(("name", "text"), [("empty.jsonl", ""), ("blank.jsonl", "\n\n"), ("header.csv", "input,output\n"), ("none.json", "[]"), ("bad.json", '{"a": '), ("scalar.json", "3"), ("all.jsonl", "nope\nno\n")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("empty.jsonl", ""),
+        ("blank.jsonl", "\n\n"),
+        ("header.csv", "input,output\n"),
+        ("none.json", "[]"),
+        ("bad.json", '{"a": '),
+        ("scalar.json", "3"),
+        ("all.jsonl", "nope\nno\n"),
+    ],
+)
 def test_a_file_without_a_good_row_is_an_error(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(BadRows) as caught:
         read_rows(put(tmp_path, name, text))
@@ -157,7 +191,12 @@ def test_a_file_without_a_good_row_is_an_error(tmp_path: Path, name: str, text: 
 
 def test_a_missing_file_a_folder_and_a_foreign_type_are_errors(tmp_path: Path) -> None:
     (tmp_path / "other.jsonl").write_text("")
-    for path, word in ((tmp_path / "no.jsonl", "other.jsonl"), (tmp_path, "rows"), (put(tmp_path, "rows.docx", "x"), "docx"), (tmp_path / "no" / "no.csv", "no folder")):
+    for path, word in (
+        (tmp_path / "no.jsonl", "other.jsonl"),
+        (tmp_path, "rows"),
+        (put(tmp_path, "rows.docx", "x"), "docx"),
+        (tmp_path / "no" / "no.csv", "no folder"),
+    ):
         with pytest.raises(UsageError) as caught:
             read_rows(path)
         assert caught.value.exit_code == 2 and (word in str(caught.value) or path == tmp_path)
@@ -166,7 +205,12 @@ def test_a_missing_file_a_folder_and_a_foreign_type_are_errors(tmp_path: Path) -
 def test_encodings(tmp_path: Path) -> None:
     heard: list[str] = []
     text = "input,output\nGrüße – naïve,café\n"
-    for name, data in (("plain.csv", text.encode()), ("bom.csv", text.encode("utf-8-sig")), ("wide.csv", text.encode("utf-16")), ("old.csv", text.encode("cp1252"))):
+    for name, data in (
+        ("plain.csv", text.encode()),
+        ("bom.csv", text.encode("utf-8-sig")),
+        ("wide.csv", text.encode("utf-16")),
+        ("old.csv", text.encode("cp1252")),
+    ):
         rows, _ = read_rows(put(tmp_path, name, data), {}, heard.append)
         assert (rows[0].input, rows[0].output) == ("Grüße – naïve", "café")
     assert len([t for t in heard if "cp1252" in t]) == len(heard) >= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from limbeck.curate.leak import leaks, remove_leaks
+from limbeck.curate.leak import leaks, nearest_rows, remove_leaks
 from limbeck.types import Example
 
 LONG = "my card was swallowed by the machine at the main station yesterday evening and nobody could help me there"
@@ -17,8 +17,20 @@ def row(name: str, text: str, **more: object) -> Example:
 
 def test_planted_leaks_are_caught_exact_and_near() -> None:
     test = [row("t1", LONG), row("t2", "Where is it?"), row("t3", "something else entirely, and long enough to have shingles")]
-    found = leaks(test, {"train": [row("a", LONG.upper() + "!"), row("b", "fine")], "dev": [row("c", LONG + " today")], "demonstrations": [row("d", "where is it")], "unlabelled": []})
-    assert [(leak.test_id, leak.other_id, leak.where) for leak in found] == [("t1", "a", "train"), ("t1", "c", "dev"), ("t2", "d", "demonstrations")]
+    found = leaks(
+        test,
+        {
+            "train": [row("a", LONG.upper() + "!"), row("b", "fine")],
+            "dev": [row("c", LONG + " today")],
+            "demonstrations": [row("d", "where is it")],
+            "unlabelled": [],
+        },
+    )
+    assert [(leak.test_id, leak.other_id, leak.where) for leak in found] == [
+        ("t1", "a", "train"),
+        ("t1", "c", "dev"),
+        ("t2", "d", "demonstrations"),
+    ]
     assert found[0].jaccard == 1.0 and 0.8 <= found[1].jaccard < 1.0
 
 
@@ -58,3 +70,9 @@ def test_2464_test_rows_against_9000_train_rows_take_less_than_three_seconds() -
     found = leaks(test, {"train": train})
     assert time.perf_counter() - start < 3
     assert any(leak.other_id == "planted" and leak.test_id == test[5].id for leak in found)
+
+
+def test_the_nearest_rows_share_most_words() -> None:
+    rows = [row("a", "nothing alike"), row("b", "my card was eaten"), row("c", "my card was eaten today"), row("d", "my dog")]
+    found = nearest_rows(row("q", "My card was eaten!"), rows, 2)
+    assert [(other.id, jaccard) for other, jaccard in found] == [("b", 1.0), ("c", 0.8)]

@@ -83,7 +83,26 @@ def test_arbitrary_text_is_read(text: str) -> None:
         assert not text.removeprefix("\ufeff").strip()
 
 
-@pytest.mark.parametrize("piece", ["{", "<a>x</b>", "<example>", '"a', "`", "Input: a\n", "| a | b |\n|---|\n", "- a: b\n", "a, ", "one of a or ", "「", "[INST]", "1-2 "])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "{",
+        "<a>x</b>",
+        "<example>",
+        '"a',
+        "`",
+        "Input: a\n",
+        "| a | b |\n|---|\n",
+        "- a: b\n",
+        "a, ",
+        "one of a or ",
+        "「",
+        "[INST]",
+        "1-2 ",
+        "x" + 300 * " ",
+        "either ",
+    ],
+)
 def test_long_repetitive_text_is_read_in_seconds(piece: str) -> None:
     start = time.perf_counter()
     parse(piece * (20_000 // len(piece)), "t")

@@ -64,7 +64,11 @@ def test_too_few_rows_say_how_many_are_needed() -> None:
 
 
 def test_every_label_keeps_training_rows() -> None:
-    gold = rows_of(90, 3) + [Example(id=f"rare{i}", input=f"rare thing {i} {i * 31}", output=f"rare{i // 2}") for i in range(6)] + [Example(id="one", input="single", output="single")]
+    gold = (
+        rows_of(90, 3)
+        + [Example(id=f"rare{i}", input=f"rare thing {i} {i * 31}", output=f"rare{i // 2}") for i in range(6)]
+        + [Example(id="one", input="single", output="single")]
+    )
     _, train, dev, test = make_splits(LABEL, gold)
     kept = Counter(r.output for r in train)
     assert set(kept) == {r.output for r in gold} and kept["single"] == 1

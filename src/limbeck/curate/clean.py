@@ -21,7 +21,9 @@ SHORT = 5  # words; a shorter text is compared as a whole only
 MANY = 50_000  # rows from which datasketch proposes the pairs
 
 # A word, a CJK character, or a sign that carries meaning (2 + 3 is not 2 * 3; -5 is not 5); other punctuation is dropped.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[+*/=<>%^&|~#@$€£]|-(?=\s?\d)")
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[+*/=<>%^&|~#@$€£]|-(?=\s?\d)"
+)
 
 Shingles = frozenset[tuple[str, ...]]
 

@@ -43,7 +43,9 @@ def leaks_in(test: Sequence[Example], where: str, rows: Sequence[Example]) -> li
     return [Leak(test_id=test[i].id, other_id=rows[j].id, where=where, jaccard=round(jaccard, 4)) for j, i, jaccard in sorted(found)]
 
 
-def remove_leaks(test: Sequence[Example], others: Mapping[str, Sequence[Example]]) -> tuple[dict[str, list[Example]], dict[str, int], list[Leak]]:
+def remove_leaks(
+    test: Sequence[Example], others: Mapping[str, Sequence[Example]]
+) -> tuple[dict[str, list[Example]], dict[str, int], list[Leak]]:
     """(rows without leaks, how many were taken out, the leaks), by `where`. Test itself is frozen: nothing leaves it."""
     found = leaks(test, others)
     gone: dict[str, set[str]] = defaultdict(set)
@@ -51,3 +53,15 @@ def remove_leaks(test: Sequence[Example], others: Mapping[str, Sequence[Example]
         gone[leak.where].add(leak.other_id)
     kept = {where: [row for row in rows if row.id not in gone[where]] for where, rows in others.items()}
     return kept, {where: len(rows) - len(kept[where]) for where, rows in others.items()}, found
+
+
+def nearest_rows(row: Example, others: Sequence[Example], k: int) -> list[tuple[Example, float]]:
+    """The k other rows that share most words with this one, best first, with the Jaccard overlap of the word sets
+    (not of shingles: to show what lies near, also where nothing is a copy). Rows that share none are left out."""
+    own = set(words_of(key_text(row)))
+    scored = []
+    for at, other in enumerate(others):
+        words = set(words_of(key_text(other)))
+        if shared := len(own & words):
+            scored.append((-shared / len(own | words), at))
+    return [(others[at], round(-minus, 4)) for minus, at in sorted(scored)[:k]]

@@ -23,7 +23,11 @@ def make_splits(
     """(splits, train, dev, test). dev, test: given rows, used as they are; None = cut from gold. The same rows and seed
     give the same cut. Raises UsageError where there are too few rows to cut a test from."""
     if test is None and len(gold) < LEAST:
-        raise UsageError(f"too few rows to cut a test split from: at least {LEAST} with an output are needed", f"there are {len(gold)}", "give more with --rows FILE, or a file of test rows with --test FILE")
+        raise UsageError(
+            f"too few rows to cut a test split from: at least {LEAST} with an output are needed",
+            f"there are {len(gold)}",
+            "give more with --rows FILE, or a file of test rows with --test FILE",
+        )
     said = []
     rest, test_rows = list(gold), list(test or [])
     together = "near duplicates kept together"
@@ -38,7 +42,11 @@ def make_splits(
     if dev is None:
         before = len(rest)
         rest, dev_rows, units = cut(task, rest, units, size_of_dev(task, rest), f"{seed} dev")
-        said.append(f"{len(dev_rows)} dev rows cut from {before}" if dev_rows else f"no dev rows: {before} training rows are too few to give any away")
+        said.append(
+            f"{len(dev_rows)} dev rows cut from {before}"
+            if dev_rows
+            else f"no dev rows: {before} training rows are too few to give any away"
+        )
     else:
         said.append(f"{len(dev_rows)} dev rows as given")
     by = {Kind.LABEL: "stratified by label, ", Kind.SCORE: "stratified by score, "}.get(task.kind, "")
@@ -79,7 +87,9 @@ def kept_together(rows: Sequence[Example]) -> tuple[list[list[int]], str]:
     pairs = near_duplicates(rows)
     found = groups(rows, pairs)
     if len(rows) >= LEAST and max(map(len, found), default=0) > len(rows) / 3:
-        return groups(rows, [pair for pair in pairs if pair[2] == 1.0]), "only equal texts kept together, for near duplicates chain most rows"
+        return groups(
+            rows, [pair for pair in pairs if pair[2] == 1.0]
+        ), "only equal texts kept together, for near duplicates chain most rows"
     return found, "near duplicates kept together"
 
 
@@ -97,7 +107,9 @@ def strata_of(task: Task, rows: Sequence[Example]) -> list[str]:
     return [""] * len(rows)
 
 
-def cut(task: Task, rows: list[Example], units: list[list[int]], size: int, seed: str) -> tuple[list[Example], list[Example], list[list[int]]]:
+def cut(
+    task: Task, rows: list[Example], units: list[list[int]], size: int, seed: str
+) -> tuple[list[Example], list[Example], list[list[int]]]:
     """(rows that stay, rows cut off, groups among those that stay). A label keeps two rows where it has three, one
     always; whole groups move."""
     strata = strata_of(task, rows)

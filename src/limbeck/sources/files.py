@@ -16,8 +16,37 @@ from limbeck.types import Example, Frozen, Origin, canonical_json
 
 OURS = ("input", "output", "choices", "rationale", "id")
 _LIKELY = {  # names that other people's files use, for the suggestion in an error; never assumed
-    "input": ("text", "question", "sentence", "prompt", "query", "message", "utterance", "review", "content", "document", "body", "source", "instruction", "x"),
-    "output": ("label", "answer", "target", "category", "class", "intent", "response", "completion", "sentiment", "score", "summary", "gold", "y"),
+    "input": (
+        "text",
+        "question",
+        "sentence",
+        "prompt",
+        "query",
+        "message",
+        "utterance",
+        "review",
+        "content",
+        "document",
+        "body",
+        "source",
+        "instruction",
+        "x",
+    ),
+    "output": (
+        "label",
+        "answer",
+        "target",
+        "category",
+        "class",
+        "intent",
+        "response",
+        "completion",
+        "sentiment",
+        "score",
+        "summary",
+        "gold",
+        "y",
+    ),
 }
 
 
@@ -34,7 +63,9 @@ class Bad(Exception):
     """Why one row cannot be used."""
 
 
-def read_rows(path: str | Path, columns: dict[str, str] | None = None, log_warn: Warn = lambda text: None, need_output: bool = True) -> tuple[list[Example], list[Rejected]]:
+def read_rows(
+    path: str | Path, columns: dict[str, str] | None = None, log_warn: Warn = lambda text: None, need_output: bool = True
+) -> tuple[list[Example], list[Rejected]]:
     """(rows, rejected rows) of a .jsonl, .json, .csv, .tsv or .parquet file, .gz of the text ones too.
 
     columns: {ours: theirs} for input, output, choices, rationale, id. need_output: a row without one is put aside.
@@ -42,7 +73,11 @@ def read_rows(path: str | Path, columns: dict[str, str] | None = None, log_warn:
     parquet without pyarrow."""
     path, columns = Path(path), dict(columns or {})
     if unknown := [name for name in columns if name not in OURS]:
-        raise UsageError(f"unknown column name {unknown[0]!r} in --columns", did_you_mean(unknown[0], OURS), "--columns input=THEIRS,output=THEIRS (also choices, rationale, id)")
+        raise UsageError(
+            f"unknown column name {unknown[0]!r} in --columns",
+            did_you_mean(unknown[0], OURS),
+            "--columns input=THEIRS,output=THEIRS (also choices, rationale, id)",
+        )
     rows: list[Example] = []
     rejected: list[Rejected] = []
     seen: dict[str, Example] = {}
@@ -69,13 +104,21 @@ def read_rows(path: str | Path, columns: dict[str, str] | None = None, log_warn:
 def report(path: Path, rows: list[Example], rejected: list[Rejected], copies: int, clashes: int, log_warn: Warn) -> None:
     """Warnings with counts; BadRows where nothing is left."""
     if not rows and not rejected:
-        raise BadRows(f"{path} holds no rows", "it has no records (a header at most)", "give a file with one row per line, at least an input in each")
+        raise BadRows(
+            f"{path} holds no rows", "it has no records (a header at most)", "give a file with one row per line, at least an input in each"
+        )
     reasons = Counter(reason_class(bad.reason) for bad in rejected)
     if not rows:
         worst = "; ".join(f"row {bad.row}: {bad.reason}" for bad in rejected[:3])
-        raise BadRows(f"not one of the {len(rejected)} rows in {path} can be used", worst, "correct them, or name the columns: --columns input=THEIRS,output=THEIRS")
+        raise BadRows(
+            f"not one of the {len(rejected)} rows in {path} can be used",
+            worst,
+            "correct them, or name the columns: --columns input=THEIRS,output=THEIRS",
+        )
     if rejected:
-        log_warn(f"{path.name}: {len(rejected)} of {len(rejected) + len(rows) + copies} rows put aside ({', '.join(f'{n} {reason}' for reason, n in reasons.most_common(4))}); first: row {rejected[0].row}")
+        log_warn(
+            f"{path.name}: {len(rejected)} of {len(rejected) + len(rows) + copies} rows put aside ({', '.join(f'{n} {reason}' for reason, n in reasons.most_common(4))}); first: row {rejected[0].row}"
+        )
     if copies:
         log_warn(f"{path.name}: {copies} identical duplicate rows, each kept once")
     if clashes:
@@ -99,7 +142,11 @@ def with_columns(path: Path, stream: Stream, columns: dict[str, str], need_outpu
         for ours in (name for name in OURS if name in wanted):
             theirs = columns.get(ours, ours)
             if theirs not in present:
-                raise BadRows(f"{path} has no column {theirs!r} (the {ours})", f"it has {', '.join(present[:20])}{hint(theirs, present)}", f"--columns {suggestion(present, columns, need_output)}")
+                raise BadRows(
+                    f"{path} has no column {theirs!r} (the {ours})",
+                    f"it has {', '.join(present[:20])}{hint(theirs, present)}",
+                    f"--columns {suggestion(present, columns, need_output)}",
+                )
     return itertools.chain(first, stream)
 
 
@@ -116,7 +163,9 @@ def suggestion(present: list[str], columns: dict[str, str], need_output: bool) -
         free = [name for name in present if name not in chosen.values()]
         by_case = [name for name in free if name.lower() == theirs.lower()]
         near = difflib.get_close_matches(theirs, free, n=1, cutoff=0.6)
-        likely = [name for word in _LIKELY[ours] for name in free if word == name.lower()] or [name for word in _LIKELY[ours] for name in free if word in name.lower()]
+        likely = [name for word in _LIKELY[ours] for name in free if word == name.lower()] or [
+            name for word in _LIKELY[ours] for name in free if word in name.lower()
+        ]
         chosen[ours] = (by_case + near + likely + ["THEIRS"])[0]
     return ",".join(f"{ours}={theirs}" for ours, theirs in chosen.items())
 
@@ -147,7 +196,14 @@ def example(path: Path, number: int, record: Record, columns: dict[str, str], ne
             raise Bad(f"output not among choices: {output[:60]!r}")
         output = same[0]
     name = as_text(get["id"]).strip() or f"{stem(path)}-{number}"
-    return Example(id=name, input=text, output=output or None, choices=choices, rationale=as_text(get["rationale"]).strip() or None, origin=Origin(kind="gold", source=path.name, row=number))
+    return Example(
+        id=name,
+        input=text,
+        output=output or None,
+        choices=choices,
+        rationale=as_text(get["rationale"]).strip() or None,
+        origin=Origin(kind="gold", source=path.name, row=number),
+    )
 
 
 def as_text(value: Any) -> str:

@@ -23,15 +23,27 @@ HEAD = 200  # characters of a bad row that are kept
 def read_records(path: Path, warn: Warn) -> Stream:
     """Raises UsageError for a file that is not there or of a type that is not read, BadRows for a damaged one."""
     if not path.is_file():
-        have = f"{path.parent} holds {', '.join(sorted(p.name for p in path.parent.iterdir())[:12]) or 'nothing'}" if path.parent.is_dir() else f"there is no folder {path.parent}"
-        raise UsageError(f"there is no file {path}" if not path.is_dir() else f"{path} is a folder", have, "give the path of a .jsonl, .json, .csv, .tsv or .parquet file")
+        have = (
+            f"{path.parent} holds {', '.join(sorted(p.name for p in path.parent.iterdir())[:12]) or 'nothing'}"
+            if path.parent.is_dir()
+            else f"there is no folder {path.parent}"
+        )
+        raise UsageError(
+            f"there is no file {path}" if not path.is_dir() else f"{path} is a folder",
+            have,
+            "give the path of a .jsonl, .json, .csv, .tsv or .parquet file",
+        )
     kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if path.stat().st_size == 0:
         raise BadRows(f"{path} is empty", "0 bytes", "give a file with one row per line, at least an input in each")
     if kind == "parquet":
         return read_parquet(path)
     if kind not in READERS:
-        raise UsageError(f"cannot read rows from {path.name}", f"its type is {kind!r}; known are {', '.join((*READERS, 'parquet'))}, and .gz of the text ones", f"convert it, e.g. to {path.stem}.jsonl")
+        raise UsageError(
+            f"cannot read rows from {path.name}",
+            f"its type is {kind!r}; known are {', '.join((*READERS, 'parquet'))}, and .gz of the text ones",
+            f"convert it, e.g. to {path.stem}.jsonl",
+        )
     return READERS[kind](path, warn)
 
 
@@ -96,9 +108,15 @@ def read_json(path: Path, warn: Warn) -> Stream:
         lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
         value = lists[0] if len(lists) == 1 else [value]
     if not isinstance(value, list):
-        raise BadRows(f"{path} holds no rows", f"it is a JSON {type(value).__name__}", 'an array of objects: [{"input": ..., "output": ...}, ...]')
+        raise BadRows(
+            f"{path} holds no rows", f"it is a JSON {type(value).__name__}", 'an array of objects: [{"input": ..., "output": ...}, ...]'
+        )
     for number, record in enumerate(value, 1):
-        yield number, record if isinstance(record, dict) else f"not a JSON object but {type(record).__name__}", json.dumps(record, ensure_ascii=False)[:HEAD]
+        yield (
+            number,
+            record if isinstance(record, dict) else f"not a JSON object but {type(record).__name__}",
+            json.dumps(record, ensure_ascii=False)[:HEAD],
+        )
 
 
 def is_object(line: str) -> bool:
@@ -160,4 +178,10 @@ def read_parquet(path: Path) -> Stream:
         raise BadRows(f"{path} is no readable parquet file", str(error)[:300], "write it again, or convert it to .jsonl") from error
 
 
-READERS: dict[str, Callable[[Path, Warn], Stream]] = {"jsonl": read_jsonl, "ndjson": read_jsonl, "json": read_json, "csv": read_csv, "tsv": read_tsv}
+READERS: dict[str, Callable[[Path, Warn], Stream]] = {
+    "jsonl": read_jsonl,
+    "ndjson": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+    "tsv": read_tsv,
+}

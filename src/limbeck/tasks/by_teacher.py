@@ -80,7 +80,9 @@ def well_formed(reply: dict[str, Any]) -> bool:
         and isinstance(reply.get("labels"), list)
         and all(isinstance(name, str) for name in reply["labels"])
         and isinstance(reply.get("demonstrations"), list)
-        and all(isinstance(d, dict) and isinstance(d.get("input"), str) and isinstance(d.get("output"), str) for d in reply["demonstrations"])
+        and all(
+            isinstance(d, dict) and isinstance(d.get("input"), str) and isinstance(d.get("output"), str) for d in reply["demonstrations"]
+        )
         and reply["kind"] in set(Kind)
     )
 
@@ -96,7 +98,13 @@ def stands_in(part: str, text: str) -> bool:
 
 def check_demonstrations(by_rules: Task, said: Sequence[dict[str, Any]], text: str) -> tuple[tuple[Demonstration, ...], list[str]]:
     """The teacher's where all of them stand in the prompt and the rules found no more; else the rules'."""
-    true = [d for d in said if stands_in(d["output"], text) and all(stands_in(line, text) for line in d["input"].split("\n") if line.strip()) and d["input"].strip()]
+    true = [
+        d
+        for d in said
+        if stands_in(d["output"], text)
+        and all(stands_in(line, text) for line in d["input"].split("\n") if line.strip())
+        and d["input"].strip()
+    ]
     notes = []
     if len(true) < len(said):
         notes.append(f"{len(said) - len(true)} demonstrations that the teacher named do not stand in the prompt: dropped")
@@ -106,7 +114,9 @@ def check_demonstrations(by_rules: Task, said: Sequence[dict[str, Any]], text: s
         if not same:
             notes.append(f"rules found {len(by_rules.demonstrations)} demonstrations, the teacher {len(found)}: the rules' are used")
         return by_rules.demonstrations, notes
-    notes.append(f"the teacher found {len(found)} demonstrations, the rules {len(by_rules.demonstrations)}: the teacher's are used, all stand in the prompt")
+    notes.append(
+        f"the teacher found {len(found)} demonstrations, the rules {len(by_rules.demonstrations)}: the teacher's are used, all stand in the prompt"
+    )
     return found, notes
 
 
@@ -122,7 +132,11 @@ def check_instruction(by_rules: str, said: str, demonstrations: Sequence[Demonst
 
     if literal and holds(by_rules) and not holds(said):
         return said.strip(), ["the instruction is the teacher's: the rules' still held demonstrations"]
-    return by_rules, ["the teacher cuts the instruction otherwise: the rules' is used" if literal else "the teacher's instruction is not word for word in the prompt: the rules' is used"]
+    return by_rules, [
+        "the teacher cuts the instruction otherwise: the rules' is used"
+        if literal
+        else "the teacher's instruction is not word for word in the prompt: the rules' is used"
+    ]
 
 
 def check_labels(by_rules: Task, said: Sequence[str], text: str, rows: Sequence[Example]) -> tuple[tuple[str, ...], list[str]]:
@@ -147,5 +161,7 @@ def check_kind(by_rules: Task, said: str, labels: Sequence[str], rows: Sequence[
     if any(row.output is not None for row in rows):
         return by_rules.kind, [f"the teacher takes the task for {said}, the rows for {by_rules.kind}: the rows win"]
     if (said == Kind.LABEL and len(labels) < 2) or said == Kind.CHOICE:
-        return by_rules.kind, [f"the teacher takes the task for {said}, and there are no {'labels' if said == Kind.LABEL else 'choices'}: it stays {by_rules.kind}"]
+        return by_rules.kind, [
+            f"the teacher takes the task for {said}, and there are no {'labels' if said == Kind.LABEL else 'choices'}: it stays {by_rules.kind}"
+        ]
     return Kind(said), [f"the kind is the teacher's: {said} (rules: {by_rules.kind}); no rows to check it"]

@@ -55,9 +55,13 @@ def describes(output: str) -> bool:
     """An output that says what an output is ("one of: ...", "<label>", "a JSON object with ..."): no demonstration."""
     return is_placeholder(output) or bool(
         re.match(
-            r"(?:(?:exactly |only |just )?one of\b|(?:the|a|an) (?:single |one |correct |predicted )?(?:label|category|class|score|number|json|list|summary|answer|intent|translation)\b"
+            r"(?:(?:exactly |only |just )?one of\b|(?:the|a|an) (?:single |one |correct |predicted )?(?:label|category|class|score|number|json|list|summary|intent|translation)\b(?! (?:is|was|are)\b)"
             r"|either\b|any of\b|json (?:object|with)\b|<[^<>]+>$|\.\.\.$|…$|\[[^\]]*\]$(?<=label\]))",
             output.strip(),
             re.I,
         )
     )
+
+
+def lines_between(text: str, start: int, end: int) -> range:
+    return range(text.count("\n", 0, start), text.count("\n", 0, end) + 1)

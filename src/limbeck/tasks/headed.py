@@ -14,7 +14,7 @@ from limbeck.tasks.found import Found, describes, is_placeholder, unquoted, unwr
 from limbeck.tasks.words import INPUTS, OUTPUTS, RATIONALES, STOPS, is_separator, plain
 
 _HEAD = re.compile(
-    r"^\s{0,12}(?:[-*+•>]\s+|\(?\d{1,3}[.)]\s+)?(?P<open>#{1,6}\s*|\*\*|__|[\[【「])?(?P<name>[^\W\d_](?:[\w '/()#-]|\.(?=\d)){0,30}?)\s*(?:\*\*|__|[\]】」])?\s*[:：]"
+    r"^\s{0,12}(?:[-*+•>]\s+|\(?\d{1,3}[.)]\s+)?(?P<open>#{1,6}\s*|\*\*|__|[\[【「])?(?P<name>[^\W\d_](?:[\w '/()#-]|\.(?=\d)){0,30}?)\s*(?:\*\*|__|[\]】」])?\s*(?:[:：]|=(?=\s?[\"'“]))"
     r"(?:\*\*|__)?(?:\s+|(?<=：)|$|(?=[\"'“「\[{]))(?P<rest>.*)$"
 )
 _SOLO = re.compile(r"^\s*(?:[#*_=~\[【「(-]{1,8}\s*)?(?P<name>[^\W\d_][\w ]{0,24}?)(?:\s*#?\d{1,3})?\s*(?:[#*_=~\]】」)-]{1,8})?\s*$")
@@ -123,7 +123,18 @@ def heads_of_line(line: str, names: Counter[str]) -> list[tuple[str, str, str]]:
     solo = _SOLO.match(line)
     if solo and (name := plain(solo["name"])) and len(name) > 1:
         marked = not line.strip()[0].isalnum()
-        if (marked and name in (INPUTS | OUTPUTS | RATIONALES | STOPS)) or name in ("input", "output", "eingabe", "ausgabe", "entrada", "salida", "入力", "出力", "输入", "输出"):
+        if (marked and name in (INPUTS | OUTPUTS | RATIONALES | STOPS)) or name in (
+            "input",
+            "output",
+            "eingabe",
+            "ausgabe",
+            "entrada",
+            "salida",
+            "入力",
+            "出力",
+            "输入",
+            "输出",
+        ):
             return [(name, solo["name"].strip(), "")]
     return []
 

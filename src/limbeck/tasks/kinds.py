@@ -15,15 +15,27 @@ from limbeck.types import Kind, canonical_json
 METRICS = {Kind.LABEL: "accuracy", Kind.CHOICE: "accuracy", Kind.SCORE: "spearman", Kind.TEXT: "token_f1", Kind.FIELDS: "field_f1"}
 
 _N = r"[-+]?\d+(?:[.,]\d+)?"
-_SCALE = re.compile(r"\b(?:scor|rat(?:e|ing)|scale|points?\b|similar|grade|stars?\b|number\b|degree|bewert|punkt|skala|note[rz]?\b|échelle|punt[uú]|escala|valuta|scala|avali|nota\b)|スコア|評価|点|评分|打分|分数|相似|점수", re.I)
+_SCALE = re.compile(
+    r"\b(?:scor|rat(?:e|ing)|scale|points?\b|similar|grade|stars?\b|number\b|degree|bewert|punkt|skala|note[rz]?\b|échelle|punt[uú]|escala|valuta|scala|avali|nota\b)|スコア|評価|点|评分|打分|分数|相似|점수",
+    re.I,
+)
 _RANGES = [
     rf"(?:from|between|von|zwischen|de|entre|da|tra|on a scale of)\s+({_N})\s+(?:to|and|bis|und|à|a|et|y|e)\s+({_N})(?![\d.]*\w)",
     rf"({_N})\s*(?:から|～|〜|到|至)\s*({_N})",
     rf"(?<![\w-])({_N})\s*(?:-|–|—|\.\.\.?|to|bis)\s*({_N})(?![\w-])",
 ]
-_GRADES = re.compile(r"\b(?:scor|rat(?:e|ing)|scale|points?\b|similar|grade|stars?\b|bewert|skala|note[rz]?\b|échelle|escala|scala\b)|スコア|評価|评分|打分|分数|相似|점수", re.I)
-_SOLVES = re.compile(r"\b(?:solve|answer the (?:\w+ )?(?:question|problem)|calculate|compute|arithmetic|math|word problem|how many|how much|berechne|rechne|calcule|calcula)", re.I)
-_CODE = re.compile(r"(?:^|\n)\s*(?:def |class |import |from \w+ import|return |for \w+ in |if .+:|while .+:|print\(|function |const |let |var |SELECT |#include|public )|\w+\([^()]*\)\s*$|\w+\.\w+\(|;\s*$|\blambda\b|[=!]=|\w+\[[^\]]+\]", re.M)
+_GRADES = re.compile(
+    r"\b(?:scor|rat(?:e|ing)|scale|points?\b|similar|grade|stars?\b|bewert|skala|note[rz]?\b|échelle|escala|scala\b)|スコア|評価|评分|打分|分数|相似|점수",
+    re.I,
+)
+_SOLVES = re.compile(
+    r"\b(?:solve|answer the (?:\w+ )?(?:question|problem)|calculate|compute|arithmetic|math|word problem|how many|how much|berechne|rechne|calcule|calcula)",
+    re.I,
+)
+_CODE = re.compile(
+    r"(?:^|\n)\s*(?:def |class |import |from \w+ import|return |for \w+ in |if .+:|while .+:|print\(|function |const |let |var |SELECT |#include|public )|\w+\([^()]*\)\s*$|\w+\.\w+\(|;\s*$|\blambda\b|[=!]=|\w+\[[^\]]+\]",
+    re.M,
+)
 
 
 def numeric(text: str) -> float | None:
@@ -54,7 +66,11 @@ def is_closed(outputs: Sequence[str]) -> bool:
     """Few distinct answers for so many rows, most of them more than once, and short ones."""
     distinct = Counter(outputs)
     once = sum(n == 1 for n in distinct.values())
-    return len(distinct) <= max(2, len(outputs) / 3) and (len(outputs) < 30 or once <= len(distinct) / 2) and all(len(o) <= 60 and len(o.split()) <= 8 and "\n" not in o for o in distinct)
+    return (
+        len(distinct) <= max(2, len(outputs) / 3)
+        and (len(outputs) < 30 or once <= len(distinct) / 2)
+        and all(len(o) <= 60 and len(o.split()) <= 8 and "\n" not in o for o in distinct)
+    )
 
 
 def objects(outputs: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -84,7 +100,9 @@ def kind_of(outputs: Sequence[str], text: str, labels: Sequence[str], asks: bool
     named = sum(output.casefold() in allowed for output in outputs) / len(outputs)
     numbers = [numeric(output) for output in outputs]
     distinct = len(set(outputs))
-    sums = any(number is None for number in numbers) and all(number is not None or worked_out(o) for number, o in zip(numbers, outputs, strict=True))
+    sums = any(number is None for number in numbers) and all(
+        number is not None or worked_out(o) for number, o in zip(numbers, outputs, strict=True)
+    )
     if sums and named <= 0.9:
         return Kind.TEXT, ["the answers are numbers with thousands, worked out and not grades: compared as text"]
     if all(number is not None for number in numbers):
@@ -113,7 +131,9 @@ def kind_of(outputs: Sequence[str], text: str, labels: Sequence[str], asks: bool
 def kind_of_prompt(text: str, labels: Sequence[str]) -> tuple[Kind, list[str]]:
     """Nothing but the prompt to judge by."""
     note = ["no outputs to judge by: the kind comes from the wording of the prompt"]
-    if schema_in(text) or re.search(r"\b(?:json object|json with|as json|valid json|return json|in json|json-objekt|objet json|objeto json)\b", text, re.I):
+    if schema_in(text) or re.search(
+        r"\b(?:json object|json with|as json|valid json|return json|in json|json-objekt|objet json|objeto json)\b", text, re.I
+    ):
         return Kind.FIELDS, note
     if find_range(text) and not (labels and not all(numeric(name) is not None for name in labels)):
         return Kind.SCORE, note
@@ -170,7 +190,17 @@ def looks_like_code(outputs: Sequence[str]) -> bool:
     return bool(outputs) and sum(bool(_CODE.search(output)) for output in outputs) >= 0.6 * len(outputs)
 
 
-_SCRIPTS = [("ja", r"[\u3040-\u30ff]", 3), ("ko", r"[\uac00-\ud7af]", 3), ("zh", r"[\u4e00-\u9fff]", 4), ("ru", r"[\u0400-\u04ff]", 8), ("ar", r"[\u0600-\u06ff]", 8), ("el", r"[\u0370-\u03ff]", 8), ("he", r"[\u0590-\u05ff]", 8), ("hi", r"[\u0900-\u097f]", 8), ("th", r"[\u0e00-\u0e7f]", 8)]
+_SCRIPTS = [
+    ("ja", r"[\u3040-\u30ff]", 3),
+    ("ko", r"[\uac00-\ud7af]", 3),
+    ("zh", r"[\u4e00-\u9fff]", 4),
+    ("ru", r"[\u0400-\u04ff]", 8),
+    ("ar", r"[\u0600-\u06ff]", 8),
+    ("el", r"[\u0370-\u03ff]", 8),
+    ("he", r"[\u0590-\u05ff]", 8),
+    ("hi", r"[\u0900-\u097f]", 8),
+    ("th", r"[\u0e00-\u0e7f]", 8),
+]
 _STOP_WORDS = {
     "en": "the a an of to and is in for with from into each this that or as following given it what which you your",
     "de": "der die das und ist ein eine einen oder den dem für mit als bitte jede jeden von zu nicht auf folgenden gib",

@@ -10,7 +10,9 @@ from limbeck.tasks.records import json_values
 from limbeck.tasks.words import LABEL_NOUN, plain
 
 _BULLET = re.compile(r"^\s*(?:[-*+•·‣]\s+|\(?(?:\d{1,3}|[a-z])[.)、]\s*|・\s*)(?P<rest>\S.*)$")
-_NAMED = re.compile(r"^(?:\*\*|__)?(?:`(?P<tick>[^`]+)`|\"(?P<quote>[^\"]+)\"|“(?P<curly>[^”]+)”|'(?P<single>[^']+)'|\*\*(?P<bold>[^*]+?):?\*\*|「(?P<kagi>[^」]+)」)")
+_NAMED = re.compile(
+    r"^(?:\*\*|__)?(?:`(?P<tick>[^`]+)`|\"(?P<quote>[^\"]+)\"|“(?P<curly>[^”]+)”|'(?P<single>[^']+)'|\*\*(?P<bold>[^*]+?):?\*\*|「(?P<kagi>[^」]+)」)"
+)
 _DEFINED = re.compile(r"\s*(?:[:：]\s+|[:：](?=[^\x00-\x7f])|\s+[-–—=]{1,2}>?\s+|\s+→\s+|\s*[(（]|\s*—\s*)")
 _NOUN = re.compile(rf"(?<!\w){LABEL_NOUN}(?!\w)", re.I)
 _ASKS = re.compile(
@@ -30,16 +32,29 @@ _SENTENCES = [  # patterns for a set named in running text, the surest first; th
     r"\b(?:whether|if|ob)\b[^\n.;:]{0,100}?\b(?:is|are|was|ist|were)\s+(?:an?\s+)?(?P<set>[\w'\"`“”-]+(?:\s*,\s*[\w'\"`“”-]+)*,?\s+(?:or|oder)\s+(?:an?\s+)?[\w'\"`“”-]+)(?=\s*[.,;\n]|$)",
     r"\b(?:answer|respond|reply|return|output|write|say|print|antworte|réponds|responde|rispondi)\b[^\n.;:]{0,40}?(?:[:：]|\bwith\b|\bmit\b|\bpar\b|\bcon\b|\bcom\b|\bonly\b|\bjust\b)\s*(?:only\s+|either\s+|nur\s+|just\s+)?(?P<set>[^\n.;:]+)",
     r"\b(?:answer|respond|reply|return|output|say)\s+(?P<set>[\w'\"`“”-]+(?:\s*,\s*[\w'\"`“”-]+)*,?\s+or\s+[\w'\"`“”-]+)",
+    r"(?P<set>\b[A-Z][A-Z_-]+(?:\s?[/|]\s?[A-Z][A-Z_-]+)+\b)",
     r"[:：]\s*(?P<set>[^\n.:：]+(?:\bor\b|\boder\b|\bou\b|または|或)[^\n.:：]+)",
     r"(?P<set>[^\s、。，：:\n]{1,40}(?:、[^\s、。，：:\n]{1,40}){1,60})、?のいずれか",
     r"(?:分为|分類為|分成|归类为|判断为|标注为|分类为)\s*[:：]?\s*(?P<set>[^\n。：:]+)",
     r"(?:从|從)\s*(?P<set>[^\n。：:]+?)\s*中选",
     r"(?P<set>[^\n。：:]{1,80}?)(?:のどれか|から(?:一つ|1つ|ひとつ)?選)",
 ]
+_IF_ELSE = re.compile(
+    r"\b(?:return|output|answer|say|reply|respond|write|print)\s+(?:with\s+)?[\"'`“]?(\w+)[\"'`”]?\s+(?:if|when)\b[^.\n]{1,200}?\b(?:else|otherwise|and|or)\s+[\"'`“]?(\w+)[\"'`”]?\s*(?=[.\n]|$|otherwise|if\b)",
+    re.I,
+)
 _SLASH = re.compile(r"\s*/\s*")
-_SPLIT = re.compile(r"\s*(?:[,;|、，；]|\bor\b|\boder\b|\bou\b|\band\b|\bund\b|\bet\b|\bо\b|\bили\b|\s[oyeu]\s|或者|或|和|または|もしくは)\s*", re.I)
-_ARTICLE = re.compile(rf"^(?:(?:the\s+)?{LABEL_NOUN}(?=\s+\w)|either|the label|a|an|the|als|as|be|is|nur|only|just|entweder|exactly|labell?ed|simply|soit)\s+", re.I)
-_TRAIL = re.compile(r"\s*(?:\((?:and|or|no|nothing|only|exactly)[^)]*\)|(?:only|and nothing else|nothing else|in lower ?case|respectively|accordingly|depending on .*|based on .*|for .*|as appropriate|という.*|のいずれか.*|のどれか.*|这?[两三四五六七八九十\d]+类.*|中的一个.*|之一.*|$))$", re.I)
+_SPLIT = re.compile(
+    r"\s*(?:[,;|、，；]|\bor\b|\boder\b|\bou\b|\band\b|\bund\b|\bet\b|\bо\b|\bили\b|\s[oyeu]\s|或者|或|和|または|もしくは)\s*", re.I
+)
+_ARTICLE = re.compile(
+    rf"^(?:(?:the\s+)?{LABEL_NOUN}(?=\s+\w)|either|the label|a|an|the|als|as|be|is|nur|only|just|entweder|exactly|labell?ed|simply|soit)\s+",
+    re.I,
+)
+_TRAIL = re.compile(
+    r"\s*(?:\((?:and|or|no|nothing|only|exactly)[^)]*\)|(?:only|and nothing else|nothing else|in lower ?case|respectively|accordingly|depending on .*|based on .*|for .*|as appropriate|という.*|のいずれか.*|のどれか.*|这?[两三四五六七八九十\d]+类.*|中的一个.*|之一.*|$))$",
+    re.I,
+)
 
 
 def find_label_sets(text: str) -> list[tuple[str, ...]]:
@@ -81,7 +96,7 @@ def label_lists(text: str) -> list[tuple[str, ...]]:
     found = []
     for at, line in enumerate(lines):
         lead = line.strip()
-        announces = lead.endswith((":", "：")) or lead.startswith("#") or re.fullmatch(r"\*\*[^*]+\*\*", lead)
+        announces = lead.endswith((":", "：")) or lead.startswith("#") or re.fullmatch(r"\*\*[^*]+\*\*|<[^<>/]+>", lead)
         if not lead or not announces or _BULLET.match(line) or not (_NOUN.search(lead) or _ASKS.search(lead)):
             continue
         if _EXAMPLES.search(lead) and not _NOUN.search(lead):
@@ -112,6 +127,8 @@ def listed(lines: list[str], at: int) -> list[str]:
                 break
             gap = True
             continue
+        if line.lstrip().startswith("</"):
+            break
         if bulleted and not match:
             if gap or not line.startswith((" ", "\t")):
                 break
@@ -135,10 +152,14 @@ def name_of(item: str) -> str:
 
 
 def sentences(text: str) -> list[tuple[str, ...]]:
+    """Sets named in running text. "in", "into", "as" need a verb of classifying before them in the line."""
     found = []
     for pattern in _SENTENCES:
-        for match in re.finditer(pattern, text, re.I):
-            found += [names for names in [enumerated(match["set"])] if names]
+        for match in re.finditer(pattern, text, re.I if "[A-Z]" not in pattern else 0):
+            before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+            if not pattern.startswith(r"\b(?:as|") or _ASKS.search(before):
+                found += [names for names in [enumerated(match["set"])] if names]
+    found += [(match[1], match[2]) for match in _IF_ELSE.finditer(text)]
     return found
 
 
@@ -170,7 +191,13 @@ def ticked(text: str) -> list[tuple[str, ...]]:
 
 def asks_for_label(text: str) -> bool:
     """The prompt speaks of classifying."""
-    return bool(re.search(r"classif|categori[sz]e|which (?:of the|category|label|intent)|\bsentiment\b|\bintent\b|klassifizier|clasifi|分類|分类|\bspam\b|true or false|yes or no|one of the", text, re.I))
+    return bool(
+        re.search(
+            r"classif|categori[sz]e|which (?:of the|category|label|intent)|\bsentiment\b|\bintent\b|klassifizier|clasifi|分類|分类|\bspam\b|true or false|yes or no|one of the",
+            text,
+            re.I,
+        )
+    )
 
 
 def best_set(sets: Sequence[tuple[str, ...]], outputs: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,8 +34,13 @@ def parse(text: str, name: str, rows: Sequence[Example] = (), kind: str | None =
 
 def read(text: str) -> Reading:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = re.sub(r"[^\S\n]{200,}", " " * 200, text)  # nobody means them, and the patterns below would be slow on them
     if not text.strip():
-        raise UsageError("the prompt is empty", "a prompt file holds what you would tell the model, and perhaps examples", "write it, e.g.: Classify the mail as refund, delivery or other.")
+        raise UsageError(
+            "the prompt is empty",
+            "a prompt file holds what you would tell the model, and perhaps examples",
+            "write it, e.g.: Classify the mail as refund, delivery or other.",
+        )
     demonstrations, instruction, notes = find_demonstrations(text)
     sets = find_label_sets(instruction)
     return Reading(instruction, demonstrations, tuple(sets), kinds.language_of(instruction), tuple(notes))
@@ -77,13 +83,17 @@ def settle_kind(reading: Reading, rows: Sequence[Example], outputs: Sequence[str
         return (Kind.LABEL if same and len(rows) > 1 else Kind.CHOICE), []
     notes = []
     if any(row.choices for row in rows):
-        notes.append(f"{sum(bool(row.choices) for row in rows)} of {len(rows)} rows have choices: without them in every row they are not used")
+        notes.append(
+            f"{sum(bool(row.choices) for row in rows)} of {len(rows)} rows have choices: without them in every row they are not used"
+        )
     named = best_set(reading.label_sets, outputs)
     found, more = kinds.kind_of(outputs, reading.instruction, named, asks_for_label(reading.instruction))
     return found, notes + more
 
 
-def settle_labels(reading: Reading, rows: Sequence[Example], labelled: Sequence[Example], outputs: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+def settle_labels(
+    reading: Reading, rows: Sequence[Example], labelled: Sequence[Example], outputs: Sequence[str]
+) -> tuple[tuple[str, ...], list[str]]:
     """The prompt's labels in its order and the rows' spelling, then those that only rows have, the frequent first."""
     notes: list[str] = []
     if rows and all(row.choices for row in rows) and len({frozenset(row.choices or ()) for row in rows}) == 1:
@@ -91,7 +101,9 @@ def settle_labels(reading: Reading, rows: Sequence[Example], labelled: Sequence[
     else:
         named = best_set(reading.label_sets, outputs)
     if reading.label_sets and outputs and not named:
-        notes.append(f"the names {', '.join(reading.label_sets[0][:5])} in the prompt are no outputs of the rows: the rows' labels are used")
+        notes.append(
+            f"the names {', '.join(reading.label_sets[0][:5])} in the prompt are no outputs of the rows: the rows' labels are used"
+        )
     counts = Counter(outputs)
     seen = {output.casefold(): output for output, _ in reversed(counts.most_common())}
     labels = tuple(dict.fromkeys(name if name in counts else seen.get(name.casefold(), name) for name in named))

@@ -12,14 +12,37 @@ from limbeck.tasks.words import INPUTS, OUTPUTS, RATIONALES, plain
 from limbeck.types import canonical_json
 
 # Keys that say "input" by themselves; one object with `description` and `category` may be a template of the answer.
-_SURE = {"input", "text", "question", "query", "q", "prompt", "sentence", "context", "premise", "x", "message", "user", "eingabe", "frage", "entrada", "entrée", "入力", "输入", "問題", "问题"}
+_SURE = {
+    "input",
+    "text",
+    "question",
+    "query",
+    "q",
+    "prompt",
+    "sentence",
+    "context",
+    "premise",
+    "x",
+    "message",
+    "user",
+    "eingabe",
+    "frage",
+    "entrada",
+    "entrée",
+    "入力",
+    "输入",
+    "問題",
+    "问题",
+}
 
 
 def find_records(text: str, lines: list[str]) -> Found:
     found = Found("json")
     for value, start, end in json_values(text):
         pairs = pairs_of(value)
-        if not pairs or (len(pairs) == 1 and isinstance(value, dict) and not _SURE & {plain(key) for key in value} and "messages" not in value):
+        if not pairs or (
+            len(pairs) == 1 and isinstance(value, dict) and not _SURE & {plain(key) for key in value} and "messages" not in value
+        ):
             continue
         for question, answer in pairs:
             if question and answer and not is_placeholder(question) and not is_placeholder(answer):
@@ -63,7 +86,9 @@ def pairs_of(value: Any) -> list[tuple[str, str]]:
     if not isinstance(value, dict) or "properties" in value:
         return []
     for key, inner in value.items():
-        if plain(key) in ("messages", "conversation", "examples", "demonstrations", "shots", "few shot", "example", "data") and isinstance(inner, list | dict):
+        if plain(key) in ("messages", "conversation", "examples", "demonstrations", "shots", "few shot", "example", "data") and isinstance(
+            inner, list | dict
+        ):
             return pairs_of(inner)
     names = {key: plain(key) for key in value}
     outs = [key for key, name in names.items() if name in OUTPUTS]

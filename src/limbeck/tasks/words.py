@@ -71,7 +71,9 @@ EXAMPLE_LINE = re.compile(
     re.I,
 )
 RULE_LINE = re.compile(r"^\s*(?:[-*_=~]\s*){3,}\s*$|^\s*#{2,}\s*$")
-WRAPPER_TAG = re.compile(r"^\s*</?(?:examples?|demonstrations?|demos?|shots?|few[-_]?shots?|samples?|cases?)(?:\s[^<>]{0,60})?/?>\s*$", re.I)
+WRAPPER_TAG = re.compile(
+    r"^\s*</?(?:examples?|demonstrations?|demos?|shots?|few[-_]?shots?|samples?|cases?)(?:\s[^<>]{0,60})?/?>\s*$", re.I
+)
 
 
 def is_separator(line: str) -> bool:
