@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +70,26 @@ def replay(shared: Path) -> Any:
     return serve
 
 
+def call_limbeck(*arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command line, whole, in this process (torch is imported once)."""
+    from limbeck.cli.main import main
+
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd or Path.cwd())
+        for name, value in {"NO_COLOR": "1", **(env or {})}.items():
+            patch.setenv(name, value)
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as done:
+            code = int(done.code or 0)
+    return subprocess.CompletedProcess([str(a) for a in arguments], code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture
 def limbeck() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line in a process of its own: limbeck("run", "prompt.md", cwd=folder)."""
-
-    def call(*arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from limbeck.cli.main import main; main()", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "NO_COLOR": "1", **(env or {})})
-
-    return call
+    """limbeck("run", "prompt.md", cwd=folder) -> returncode, stdout, stderr."""
+    return call_limbeck
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]], keys: tuple[str, ...] = ("id", "input", "output", "choices")) -> Path:

@@ -186,7 +186,11 @@ def build_report(folder: RunFolder) -> Report:
     rows = [with_break_even(row, rows, float(run.get("labels_usd", 0.0)), machine) for row in rows]
     verdict, advice, winner = decide(task, rows, choice, test)
     best = choice.best_student
-    warnings = [*run.get("warnings", []), *cut_warnings([*dev_records, *test_records.values()]), *status_warnings(rows)]
+    warnings = [
+        *run.get("warnings", []),
+        *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
+        *status_warnings(rows),
+    ]
     return Report(
         task=task,
         settings=run["settings"],
@@ -374,9 +378,12 @@ def more_rows(student: Row, rival: Row, tested: int) -> int:
     return max(step, int(-(-need // step) * step))
 
 
-def cut_warnings(records: Sequence[Record]) -> list[str]:
-    most = max((r.truncated for r in records), default=0)
-    return [f"{most} training rows are longer than a student reads and were cut"] if most else []
+def cut_warnings(records: Sequence[Record], answers: Sequence[dict[str, list[Prediction]]]) -> list[str]:
+    """Rows that are longer than a student reads."""
+    train = max((r.truncated for r in records), default=0)
+    asked = {p.id for part in answers for found in part.values() for p in found if p.detail.startswith("input cut")}
+    parts = [f"{n} {where}" for n, where in ((train, "training rows"), (len(asked), "dev and test rows")) if n]
+    return [f"longer than a student reads, and cut: {' and '.join(parts)}"] if parts else []
 
 
 def status_warnings(rows: Sequence[Row]) -> list[str]:

@@ -15,7 +15,7 @@ from limbeck import registry, render
 from limbeck.errors import ModelError
 from limbeck.log import Log
 from limbeck.run import RunFolder, write_json, write_lines
-from limbeck.types import Card, Example, Prediction, Report, Row
+from limbeck.types import Card, Example, Kind, Prediction, Report, Row, Task
 
 PROBES = 200
 
@@ -31,7 +31,7 @@ def write_student(
     exporter.write(model, folder.deploy, card_of(report, row))
     step = max(1, len(test) // PROBES)
     probes = list(zip(test, answers, strict=True))[::step][:PROBES]
-    result = parity(folder.deploy, [row for row, _ in probes], [p for _, p in probes])
+    result = parity(folder.deploy, [row for row, _ in probes], [p for _, p in probes], rounding(report.task, answers))
     write_json(folder.deploy / "parity.json", result)
     log.event("parity", **result)
     if result["different"]:
@@ -63,7 +63,7 @@ def card_of(report: Report, row: Row) -> Card:
     )
 
 
-def parity(student: Path, rows: Sequence[Example], answers: Sequence[Prediction]) -> dict[str, int]:
+def parity(student: Path, rows: Sequence[Example], answers: Sequence[Prediction], step: float = 0.0) -> dict[str, int]:
     """{rows, different}: the folder, asked in a fresh process through the command line's own door."""
     asked = student.parent / ".parity.jsonl"
     write_lines(asked, [{"id": r.id, "input": r.input, **({"choices": list(r.choices)} if r.choices else {})} for r in rows])
@@ -76,4 +76,20 @@ def parity(student: Path, rows: Sequence[Example], answers: Sequence[Prediction]
     got = {line["id"]: line["output"] for line in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
     asked.unlink()
     out.unlink()
-    return {"rows": len(rows), "different": sum(got.get(r.id) != p.text for r, p in zip(rows, answers, strict=True))}
+    return {"rows": len(rows), "different": sum(not same(got.get(r.id), p.text, step) for r, p in zip(rows, answers, strict=True))}
+
+
+def same(ours: str | None, theirs: str, step: float) -> bool:
+    """Equal texts; for scores (step > 0) numbers no further apart than rounding may put them."""
+    if ours == theirs:
+        return True
+    return bool(step and ours and theirs) and abs(float(ours or 0) - float(theirs)) <= step
+
+
+def rounding(task: Task, answers: Sequence[Prediction]) -> float:
+    """A thousandth of the range for scores, which are printed with few digits; 0 for everything else."""
+    if task.kind is not Kind.SCORE:
+        return 0.0
+    values = [float(p.text) for p in answers if p.text]
+    low, high = (task.low, task.high) if task.low is not None and task.high is not None else (min(values), max(values))
+    return 1e-3 * (high - low)

@@ -23,7 +23,7 @@ def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
         raise UsageError(f"the run has no row {row_id!r}", near(row_id, list(rows)), f"the ids stand in {folder.rows}")
     row = rows[row_id]
     where = {i: name for name in ("train", "dev", "test") for i in getattr(splits, name).ids}
-    split = where.get(row_id, "labelled by the teacher" if row.origin.kind == "teacher" else "set aside")
+    split = where.get(row_id, "labelled by the teacher" if row.origin.kind == "teacher" else "put aside")
     answers = []
     for recipe in (Recipe.model_validate(r) for r in json.loads(folder.recipes.read_bytes())["recipes"]):
         for name in ("dev", "test"):

@@ -120,6 +120,8 @@ def find_examples(folder: RunFolder, given: Given, task: Task, log: Log) -> Spli
         return read_json(folder.splits, Splits)
     log.event("step", step="examples")
     given, splits, rows = cut(given, task)
+    for text in dict.fromkeys(given.warnings):
+        log.warn(text)
     write_lines(folder.rows, rows)
     write_lines(folder.rejected, given.rejected)
     write_json(folder.splits, splits)
@@ -196,7 +198,7 @@ def versions() -> dict[str, str]:
 
 
 def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, store: Store, log: Log) -> list[Example]:
-    """Unlabelled rows, labelled by the teacher; a row that it did not answer is set aside, and asked again on resume."""
+    """Unlabelled rows, labelled by the teacher; a row that it did not answer is put aside, and asked again on resume."""
     if not given.unlabelled or given.teacher is None:
         return []
     ids = {r.id for r in given.unlabelled}

@@ -149,15 +149,24 @@ def cut(given: Given, task: Task) -> tuple[Given, Splits, list[Example]]:
 
 
 def spelled(task: Task, rows: Sequence[Example], given: Given) -> list[Example]:
-    """Gold answers in the task's own spelling; one that is no possible answer is set aside with its reason."""
+    """Gold answers in the task's own spelling; one that is no possible answer is put aside with its reason."""
     kept, bad = [], []
     for row in rows:
         text, status = render.canonical(task, row, row.output or "")
         if status is Status.OK:
             kept.append(row.model_copy(update={"output": text}))
         else:
-            bad.append(Rejected(source=row.origin.source, row=row.origin.row or 0, reason="its output is no possible answer", text=(row.output or "")[:200]))
+            bad.append(
+                Rejected(
+                    source=row.origin.source,
+                    row=row.origin.row or 0,
+                    reason="its output is no possible answer",
+                    text=(row.output or "")[:200],
+                )
+            )
     if bad:
         given.rejected.extend(bad)
-        given.warnings.append(f"{len(bad)} rows were set aside, their output is no possible answer; the first: {bad[0].source} row {bad[0].row}")
+        given.warnings.append(
+            f"{len(bad)} rows were put aside, their output is no possible answer; the first: {bad[0].source} row {bad[0].row}"
+        )
     return kept

@@ -194,6 +194,7 @@ def training_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None
     put("warmup", 0.1, "share of the steps; then linearly down to zero")
     put("average", 0.34, "weights averaged over the last third: +0.5 points on dev for nothing")
     put("freeze_embeddings", recipe.adapter == "full", "word embeddings learn nothing from few rows, and are half of the weights")
+    put("scale", 15.0, "of the cosine head; 30 was worse, 12 to 20 alike")
     put("patience", 3, "epochs without a better dev score before stopping")
 
 

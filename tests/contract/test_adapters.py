@@ -1,7 +1,5 @@
 """Every adapter on the shelf keeps the contract, for every closed kind that it takes."""
 
-
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Every exporter on the shelf keeps the contract; a student folder refuses to load when it is damaged."""
 
-
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every objective on the shelf keeps the contract, for every closed kind that it takes."""
 
-
-
 import pytest
 
 pytest.importorskip("torch")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, call_limbeck
 
 KETTLE = ROOT / "examples" / "kettle"
 QUICK = "majority,nearest,prompt@teacher,head@minilm"
@@ -17,28 +17,8 @@ QUICK = "majority,nearest,prompt@teacher,head@minilm"
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A finished quick run on the kettle example."""
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("kettle")
-    code = "from limbeck.cli.main import main; main()"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            code,
-            "run",
-            str(KETTLE / "prompt.md"),
-            "--candidates",
-            QUICK,
-            "--out",
-            str(folder / "run"),
-            "--threads",
-            "1",
-        ],
-        capture_output=True,
-        text=True,
-    )
+    done = call_limbeck("run", KETTLE / "prompt.md", "--candidates", QUICK, "--out", folder / "run", "--threads", "1")
     assert done.returncode == 0, done.stderr
     return folder / "run"
 

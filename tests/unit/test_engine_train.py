@@ -122,7 +122,7 @@ def test_rates_and_decay_per_parameter(base: str) -> None:
 
 
 def test_speed_of_a_resumed_fit_is_that_of_the_first(base: str, tmp_path: Path) -> None:
-    from limbeck.engine.train import settle_speed
+    from limbeck.engine.device import settle_speed
 
     job = replace(adapters.job_of("full", Kind.LABEL, base, tmp_path), threads=None, dtype=None)
     (tmp_path / "speed.json").write_text(json.dumps({"threads": 3, "dtype": "bfloat16", "why": "so it was"}))

@@ -26,12 +26,12 @@ def fit(job: FitJob) -> Fitted:
     """Without dev and without the value in the recipe: the middle of the grid."""
     import torch
 
-    from limbeck.engine.device import set_threads
+    from limbeck.engine.device import set_threads, settle_speed
     from limbeck.engine.embed import embed
     from limbeck.engine.encoder import EncoderStudent
-    from limbeck.engine.predict import StudentPredictor, answer_logits, save_predictor
+    from limbeck.engine.load import encoder_base
+    from limbeck.engine.predict import StudentPredictor, answer_logits, judge, save_predictor, size_mb
     from limbeck.engine.start import sources
-    from limbeck.engine.train import encoder_base, judge, settle_speed, size_mb
 
     set_threads(settle_speed(job).threads)
     base = encoder_base(job.recipe.base, shared=True)

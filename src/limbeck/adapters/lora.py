@@ -7,6 +7,7 @@ Written lora:r16, or with values rank, alpha (2 * rank), lora_dropout. Merged: W
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from limbeck.need import need
@@ -28,7 +29,9 @@ def attach(model: Any, recipe: Recipe) -> Any:
         target_modules=list(layers),
         bias="none",
     )
-    wrapped = peft.get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 reads an attribute that transformers 5 has renamed
+        wrapped = peft.get_peft_model(model, config)
     moving = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
     assert moving == sum(rank * (m.in_features + m.out_features) for m in layers.values())
     return wrapped

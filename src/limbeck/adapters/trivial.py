@@ -99,9 +99,12 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-def best_similarity() -> Similar:
+def best_similarity(job: FitJob) -> Similar:
     """By meaning where the train extra is installed, else by words."""
     try:
+        from limbeck.engine.device import set_threads, settle_speed
+
+        set_threads(settle_speed(job).threads)
         by_meaning(["a"], ["a"])
     except (MissingExtra, ModuleNotFoundError):
         return by_words
@@ -113,7 +116,7 @@ def fit_majority(job: FitJob) -> Fitted:
 
 
 def fit_nearest(job: FitJob) -> Fitted:
-    return Fitted(predictor=Nearest(job.task, job.train, best_similarity()))
+    return Fitted(predictor=Nearest(job.task, job.train, best_similarity(job)))
 
 
 MAJORITY = Adapter(name="majority", group="baseline", kinds=tuple(Kind), needs_base=False, cheap=True, fit=fit_majority)

@@ -52,7 +52,7 @@ def predict(student: str, source: str, out: str | None, columns: str | None, mac
         click.echo(text, nl=False)
     if rejected:
         click.echo(
-            f"warning: {len(rejected)} rows were set aside; the first: {rejected[0].source} row {rejected[0].row}: {rejected[0].reason}",
+            f"warning: {len(rejected)} rows were put aside; the first: {rejected[0].source} row {rejected[0].row}: {rejected[0].reason}",
             err=True,
         )
     if machine:

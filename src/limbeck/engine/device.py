@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
+
+from limbeck.registry import FitJob
+from limbeck.run import write_json
 
 _CLEARLY = 0.85  # more threads, or bfloat16, have to take less than this share of the time
 
@@ -106,3 +110,16 @@ def describe() -> str:
         memory_gb = torch.cuda.get_device_properties(0).total_memory / 2**30
         return f"{torch.cuda.get_device_name()}, {memory_gb:.0f} GB"
     return "Apple GPU (mps)" if device.type == "mps" else "none (the CPU is used)"
+
+
+def settle_speed(job: FitJob) -> Speed:
+    """Threads and precision of this fit: as the job says, as this folder's fit began with, or measured now."""
+    kept = job.folder / "speed.json"
+    if job.threads and job.dtype:
+        speed = Speed(job.threads, job.dtype, "as this run began with")
+    elif kept.is_file():
+        speed = Speed(**json.loads(kept.read_bytes()))
+    else:
+        speed = measure(job.threads)
+    write_json(kept, asdict(speed))
+    return speed

@@ -48,6 +48,16 @@ def load_base(name: str, *, shared: bool = False) -> Base:
     return replace(base, model=copy.deepcopy(base.model))
 
 
+def encoder_base(name: str, *, shared: bool = False) -> Base:
+    """A base that students of this version can be made of; fresh weights, or the shared ones."""
+    base = load_base(name, shared=shared)
+    if base.family != ENCODER:
+        raise UsageError(
+            f"{name} cannot be trained with a head", f"it is a {base.family} model", "take an encoder as the base, such as minilm"
+        )
+    return base
+
+
 @lru_cache(maxsize=2)
 def _read(name: str) -> Base:
     known = registry.names("bases")

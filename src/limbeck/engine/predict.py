@@ -18,6 +18,7 @@ from torch import Tensor
 from limbeck import render
 from limbeck.engine.batches import by_length
 from limbeck.engine.encoder import HEADS, EncoderStudent
+from limbeck.engine.gold import dev_score, target
 from limbeck.engine.load import read_folder
 from limbeck.engine.tokens import Tokens, pad, pad_id, tokenise
 from limbeck.errors import ModelError
@@ -131,6 +132,16 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shares / shares.sum()
 
 
+def judge(task: Task, dev: Sequence[Example], logits: Sequence[np.ndarray]) -> tuple[float, float]:
+    """(the task's metric, mean log-probability of the right answer or minus the squared error): few rows tie often.
+    logits per row, as engine.predict gives them."""
+    score = dev_score(task, dev, [to_prediction(task, e, line) for e, line in zip(dev, logits, strict=True)])
+    gold = [target(task, e) for e in dev]
+    if task.kind is Kind.SCORE:
+        return score, -float(np.mean([(line[0] - value) ** 2 for line, value in zip(logits, gold, strict=True)]))
+    return score, float(np.mean([np.log(softmax(line)[value] + 1e-12) for line, value in zip(logits, gold, strict=True)]))
+
+
 # ---- on disk ---------------------------------------------------------------------------------------------------
 
 
@@ -168,3 +179,8 @@ def load_predictor(folder: Path) -> StudentPredictor:
         ) from broken
     student = EncoderStudent(backbone, about["head"], head).requires_grad_(False).eval()
     return StudentPredictor(student, tokenizer, task, about["max_length"])
+
+
+def size_mb(student: Any) -> float:
+    """Of the weights as they are shipped, float32, in 10^6 bytes."""
+    return round(sum(p.numel() for p in student.parameters()) * 4 / 1e6, 1)

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
-
-import numpy as np
 import torch
 
 from limbeck import registry, render
 from limbeck.engine import checkpoint, loop
-from limbeck.engine.device import Speed, measure, pick_device, set_threads
-from limbeck.engine.gold import dev_score, target
-from limbeck.engine.load import ENCODER, Base, load_base
+from limbeck.engine.device import pick_device, set_threads, settle_speed
+from limbeck.engine.load import Base, encoder_base
 from limbeck.engine.numbers import read_numbers
-from limbeck.engine.predict import StudentPredictor, save_predictor, softmax, to_prediction
+from limbeck.engine.predict import StudentPredictor, judge, save_predictor, size_mb
 from limbeck.engine.start import new_student
 from limbeck.engine.tokens import pad_id
-from limbeck.errors import UsageError
 from limbeck.registry import Adapter, FitJob, Fitted
-from limbeck.run import write_json
-from limbeck.types import Example, Kind, Task, sha_of
+from limbeck.types import sha_of
 
 
 def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
@@ -67,45 +58,7 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     )
 
 
-def encoder_base(name: str, *, shared: bool = False) -> Base:
-    """A base that students of this version can be made of; fresh weights, or the shared ones."""
-    base = load_base(name, shared=shared)
-    if base.family != ENCODER:
-        raise UsageError(
-            f"{name} cannot be trained with a head", f"it is a {base.family} model", "take an encoder as the base, such as minilm"
-        )
-    return base
-
-
-def judge(task: Task, dev: Sequence[Example], logits: Sequence[np.ndarray]) -> tuple[float, float]:
-    """(the task's metric, mean log-probability of the right answer or minus the squared error): few rows tie often.
-    logits per row, as engine.predict gives them."""
-    score = dev_score(task, dev, [to_prediction(task, e, line) for e, line in zip(dev, logits, strict=True)])
-    gold = [target(task, e) for e in dev]
-    if task.kind is Kind.SCORE:
-        return score, -float(np.mean([(line[0] - value) ** 2 for line, value in zip(logits, gold, strict=True)]))
-    return score, float(np.mean([np.log(softmax(line)[value] + 1e-12) for line, value in zip(logits, gold, strict=True)]))
-
-
-def settle_speed(job: FitJob) -> Speed:
-    """Threads and precision of this fit: as the job says, as this folder's fit began with, or measured now."""
-    kept = job.folder / "speed.json"
-    if job.threads and job.dtype:
-        speed = Speed(job.threads, job.dtype, "as this run began with")
-    elif kept.is_file():
-        speed = Speed(**json.loads(kept.read_bytes()))
-    else:
-        speed = measure(job.threads)
-    write_json(kept, asdict(speed))
-    return speed
-
-
 def fingerprint(job: FitJob, base: Base) -> str:
     """Of everything that decides the weights, so that a checkpoint of another job is never taken up."""
     rows = [[(e.id, e.input, e.output, e.choices) for e in part] for part in (job.train, job.dev)]
     return sha_of([job.recipe.id, job.task.sha(), job.seed, base.sha, render.VERSION, rows])
-
-
-def size_mb(student: Any) -> float:
-    """Of the weights as they are shipped, float32, in 10^6 bytes."""
-    return round(sum(p.numel() for p in student.parameters()) * 4 / 1e6, 1)
