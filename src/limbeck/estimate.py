@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limbeck import render
-from limbeck.recipes import Sizes
+from limbeck.recipes import Sizes, trained_on
 from limbeck.registry import Teacher
 from limbeck.types import Example, Frozen, Kind, Recipe, Task
 
@@ -45,11 +45,11 @@ def estimate(task: Task, recipes: Sequence[Recipe], sizes: Sizes, train: Sequenc
                 usd, seconds = 0.0, n * 0.002
         elif recipe.adapter in ("full", "lora"):
             tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options)
-            per_epoch = sizes.train * tokens / TRAIN_TOKENS_S
+            per_epoch = trained_on(recipe, sizes) * tokens / TRAIN_TOKENS_S
             seconds = per_epoch * float(recipe.value("epochs", 10)) + (sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S
         elif recipe.adapter in ("head", "nearest"):
             tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options)
-            seconds = (sizes.train + sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S + 2
+            seconds = (sizes.train + sizes.unlabelled + sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S + 2
         lines.append({"recipe": recipe.text, "usd": usd, "seconds": round(seconds, 1)})
     refit = max((float(line["seconds"]) for line in lines if str(line["recipe"]).startswith(("full", "lora"))), default=0.0)
     usd = sum(float(line["usd"]) for line in lines)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from limbeck import registry
@@ -139,7 +139,7 @@ def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[s
     if task.kind in STUDENT_KINDS:
         names += ["head@minilm", "full@minilm", "lora@minilm"]
         if sizes.unlabelled and teacher:
-            names.append("full+rows:gold@minilm")
+            names.append("head+rows:gold@minilm")
     return names
 
 
@@ -151,11 +151,18 @@ STUDENT_KINDS = (Kind.LABEL, Kind.CHOICE, Kind.SCORE)
 
 def with_values(recipe: Recipe, task: Task, sizes: Sizes, overrides: Mapping[str, Any]) -> Recipe:
     """The recipe with every number that its fit reads, each with its reason."""
-    table = derive(recipe, task, sizes)
+    table = derive(recipe, task, replace(sizes, train=trained_on(recipe, sizes)))
     for name, value in overrides.items():
         if name in table:
             table[name] = Value(name=name, value=value, why="set by you")
     return recipe.model_copy(update={"values": tuple(table.values())})
+
+
+def trained_on(recipe: Recipe, sizes: Sizes) -> int:
+    """How many rows this recipe trains on: the user's own, and those that the teacher is going to label."""
+    if recipe.rows == "rows:gold":
+        return sizes.train
+    return sizes.unlabelled if recipe.rows == "rows:teacher" else sizes.train + sizes.unlabelled
 
 
 def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
