@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from limbeck.engine.load import layers_of
 from limbeck.engine.numbers import read_numbers
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe
@@ -15,8 +16,8 @@ def attach(model: Any, recipe: Recipe) -> Any:
     numbers = read_numbers(recipe)
     model.requires_grad_(True)
     if numbers.freeze_embeddings:
-        model.embeddings.requires_grad_(False)
-    for layer in list(model.encoder.layer)[: numbers.freeze_layers]:
+        getattr(model, "embeddings", model.get_input_embeddings()).requires_grad_(False)
+    for layer in list(layers_of(model))[: numbers.freeze_layers]:
         layer.requires_grad_(False)
     return model
 

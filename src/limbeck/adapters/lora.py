@@ -19,9 +19,12 @@ def attach(model: Any, recipe: Recipe) -> Any:
     """Every linear layer of the encoder's layers gets an A and a B; nothing else moves."""
     from torch import nn
 
+    from limbeck.engine.load import layers_of
+
     peft = need("peft", extra="train")
     rank = rank_of(recipe)
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear) and "layer." in name}
+    inside = {id(m) for m in layers_of(model).modules()}
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear) and id(m) in inside}
     config = peft.LoraConfig(
         r=rank,
         lora_alpha=recipe.value("alpha", 2 * rank),

@@ -48,6 +48,20 @@ def load_base(name: str, *, shared: bool = False) -> Base:
     return replace(base, model=copy.deepcopy(base.model))
 
 
+def layers_of(model: Any) -> Any:
+    """The stack of layers (a torch ModuleList): the longest there is, whatever the architecture calls it."""
+    from torch import nn
+
+    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m)]
+    if not stacks:
+        raise UsageError(
+            "this base has no stack of layers that could be adapted",
+            f"it is a {type(model).__name__}",
+            "take an encoder of the BERT family, such as minilm",
+        )
+    return max(stacks, key=len)
+
+
 def encoder_base(name: str, *, shared: bool = False) -> Base:
     """A base that students of this version can be made of; fresh weights, or the shared ones."""
     base = load_base(name, shared=shared)

@@ -90,6 +90,7 @@ class Loop(Trainer):
     def __init__(self, training: Training):
         self.job, self.progress = training, Progress()
         self.moving = list(checkpoint.trainable(training.model).items())
+        self.start = checkpoint.snapshot(training.model) if training.numbers.interpolate != 1.0 else {}
         self.best: dict[str, Tensor] = {}
         self.average: dict[str, Tensor] = {}
         self.losses: list[Tensor] = []
@@ -145,14 +146,18 @@ class Loop(Trainer):
 
     def kept(self) -> dict[str, Tensor]:
         """The best epoch's weights, or where there is no dev the last ones (averaged, where averaging had begun)."""
-        return self.best or self.average or checkpoint.snapshot(self.model)
+        return self.best or self.blend(self.average or checkpoint.snapshot(self.model))
+
+    def blend(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Part of the way from where training began (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903)."""
+        share = self.job.numbers.interpolate
+        return weights if share == 1.0 else {name: torch.lerp(self.start[name], w, share) for name, w in weights.items()}
 
     def judge(self) -> float:
         """Dev score of what would be kept now; remembers it where it is the best so far."""
         assert self.job.judge is not None
         now = checkpoint.snapshot(self.model)
-        if self.average:
-            checkpoint.restore(self.model, self.average)
+        checkpoint.restore(self.model, self.blend(self.average or now))
         score = self.job.judge()
         if self.progress.best is None or score > self.progress.best:
             self.progress.best, self.progress.best_epoch = score, len(self.progress.history) + 1

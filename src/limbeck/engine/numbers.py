@@ -11,6 +11,7 @@ from limbeck.types import Recipe
 class Numbers:
     """lr moves the base, head_lr the head. batch_rows, batch_tokens: upper bounds of a batch. warmup: share of all steps.
     average: over this last share of the steps weights are averaged, and the average is what is kept (0 = off).
+    interpolate: what is kept lies this far from the start (0) to the trained weights (1), base and head alike.
     patience: epochs without a better dev score before stopping. layer_decay: lr factor per layer, counted from the top.
     freeze_layers: so many lowest layers stay as they are. dropout None: as the base was trained.
 
@@ -34,6 +35,7 @@ class Numbers:
     layer_decay: float = 1.0
     dropout: float | None = None
     average: float = 0.34
+    interpolate: float = 1.0
     patience: int = 4
 
 

@@ -114,7 +114,7 @@ def readme(card: Card) -> str:
     lines = [
         "---", "library_name: limbeck", f"license: {card.base_licence}", f"language: {task.language}", "---", "",
         f"# {task.name}", "",
-        f"A student of kind `{task.kind}`, made by [limbeck](https://pypi.org/project/limbeck) with the recipe `{card.recipe}`.", "",
+        f"A student of kind `{task.kind}`, made by limbeck with the recipe `{card.recipe}`.", "",
         "## What it answers", "", task.instruction.strip(), "",
         answers(task), "",
         "## Use", "", "```python", "import limbeck", "", 'student = limbeck.load("this/folder")', f"student.predict([{example}])", "```", "",
