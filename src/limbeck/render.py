@@ -93,7 +93,9 @@ def allowed_answers(task: Task, example: Example) -> tuple[str, ...]:
 
 
 def answer(task: Task, example: Example, reply: str) -> tuple[str, Status]:
-    """(canonical answer, status) of a model's reply. Never guesses: what is not clearly one answer is malformed."""
+    """(canonical answer, status) of a model's reply. Never guesses: what is not clearly one answer is malformed.
+
+    A JSON reply is read to the letter, as its schema says (docs/decisions/005); free text up to case and punctuation."""
     text = reply.strip()
     if not text:
         return "", Status.EMPTY
@@ -105,8 +107,10 @@ def answer(task: Task, example: Example, reply: str) -> tuple[str, Status]:
         text = "" if value["answer"] is None else str(value["answer"]).strip()
         if not text:
             return "", Status.EMPTY
-    elif text.startswith(("{", "```")):
-        return "", Status.MALFORMED
+        if allowed := allowed_answers(task, example):
+            return (text, Status.OK) if text in allowed else ("", Status.MALFORMED)
+    elif value is None and re.search(r"```|\{\s*\"", text) and task.kind is not Kind.TEXT:
+        return "", Status.MALFORMED  # JSON that was begun and never ended
     return canonical(task, example, text)
 
 
@@ -114,7 +118,7 @@ def canonical(task: Task, example: Example, text: str) -> tuple[str, Status]:
     """The one spelling of an answer: a label as the task spells it, an option as the row spells it, a plain number."""
     if task.kind is Kind.SCORE:
         return number(task, text)
-    allowed = allowed_answers(task, example)
+    allowed = tuple(dict.fromkeys(allowed_answers(task, example)))  # some rows name an option twice
     if not allowed:
         return text, Status.OK
     for same in (str.strip, lambda t: t.strip().casefold(), squeeze):  # exact first: "C" and "C++" squeeze alike

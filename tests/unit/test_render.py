@@ -30,6 +30,8 @@ ROW = Example(id="1", input="where is it", choices=("go home", "stay here", "go"
         ('Sure! Here you go:\n```json\n{"answer": "card_arr', "", Status.MALFORMED),
         ('{"answer": "card lo', "", Status.MALFORMED),
         ("no idea", "", Status.MALFORMED),
+        ('{"answer": "Card lost"}', "", Status.MALFORMED),
+        ('Sure! It is lost:\n```json\n{"answer": "ca', "", Status.MALFORMED),
         ('{"answer": "something else"}', "", Status.MALFORMED),
     ],
 )
@@ -65,6 +67,12 @@ def test_a_choice_is_read_by_text_or_letter(reply, text, status):
 )
 def test_a_score_is_the_only_number_in_range(reply, text, status):
     assert render.answer(SCORE, ROW, reply) == (text, status)
+
+
+def test_an_option_that_stands_twice_is_still_an_answer():
+    row = ROW.model_copy(update={"choices": ("bar", "pantry", "bar")})
+    assert render.answer(CHOICE, row, '{"answer": "bar"}') == ("bar", Status.OK)
+    assert render.answer(CHOICE, row, "bar") == ("bar", Status.OK)
 
 
 def test_labels_that_differ_only_in_signs_are_told_apart():
