@@ -203,7 +203,9 @@ def training_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None
     put("interpolate", 0.75, "a quarter of the way back to the pretrained weights: better on dev in 10 of 12 pairs, +0.3 points")
     put("freeze_embeddings", recipe.adapter == "full", "word embeddings learn nothing from few rows, and are half of the weights")
     put("scale", 15.0, "of the cosine head; 30 was worse, 12 to 20 alike")
-    put("patience", 3, "epochs without a better dev score before stopping")
+    put("patience", 3, "epochs without a dev score as good as the best before stopping")
+    slack = round(0.5 / max(1, sizes.dev) ** 0.5, 3)
+    put("slack", slack, f"one standard error on {sizes.dev} dev rows at most: an earlier epoch is kept only if it is better by more")
 
 
 def known_values() -> set[str]:

@@ -48,7 +48,8 @@ class Training:
 
 @dataclass
 class Progress:
-    """What a checkpoint keeps beside the tensors. best: (dev, tie-breaker). stopped: why it ended early ("" = it did not)."""
+    """What a checkpoint keeps beside the tensors. best: the highest (dev, tie-breaker).
+    best_epoch: the one that is kept. stopped: why it ended early ("" = it did not)."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     best: tuple[float, float] | None = None
@@ -154,13 +155,15 @@ class Loop(Trainer):
         return weights if share == 1.0 else {name: torch.lerp(self.start[name], w, share) for name, w in weights.items()}
 
     def judge(self) -> float:
-        """Dev score of what would be kept now; remembers it where it is the best so far."""
+        """Dev score of what would be kept now; remembers it where it is the best so far, or as good within the slack."""
         assert self.job.judge is not None
         now = checkpoint.snapshot(self.model)
         checkpoint.restore(self.model, self.blend(self.average or now))
         score = self.job.judge()
-        if self.progress.best is None or score > self.progress.best:
-            self.progress.best, self.progress.best_epoch = score, len(self.progress.history) + 1
+        best, slack = self.progress.best, self.job.numbers.slack
+        if best is None or score > best or (slack and score[0] >= best[0] - slack):
+            self.progress.best = score if best is None else max(best, score)
+            self.progress.best_epoch = len(self.progress.history) + 1
             self.best = checkpoint.snapshot(self.model)
         checkpoint.restore(self.model, now)
         return score[0]

@@ -48,7 +48,7 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     by_clock = progress.stopped if "clock" in progress.stopped else ""
     return Fitted(
         predictor=predictor,
-        chosen={"epochs": epochs_to_refit(progress, numbers.epochs, len(job.dev))},
+        chosen={"epochs": progress.best_epoch or len(progress.history)},
         history=tuple(progress.history),
         trainable_parameters=trainable,
         size_mb=size_mb(student),
@@ -56,16 +56,6 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
         truncated=sum(f.get("truncated", 0) for f in features),
         not_deterministic=by_clock,
     )
-
-
-def epochs_to_refit(progress: loop.Progress, planned: int, dev: int) -> int:
-    """The best epoch on dev; but all that were planned where the last is as good within half a standard error (at most
-    0.5 / sqrt(n)): the schedule was made for them, and dev rows are few."""
-    if not progress.best_epoch:
-        return len(progress.history)
-    last = progress.history[-1]
-    close = len(progress.history) == planned and last["dev"] >= progress.best[0] - 0.25 / max(1, dev) ** 0.5
-    return planned if close else int(progress.best_epoch)
 
 
 def fingerprint(job: FitJob, base: Base) -> str:
