@@ -13,10 +13,10 @@ from limbeck import registry, stats
 from limbeck.candidates import Record, predictions
 from limbeck.registry import Metric
 from limbeck.run import RunFolder, read_json, read_lines
-from limbeck.types import Example, Frozen, Kind, Prediction, Recipe, Report, Row, Score, Splits, Status, Task, Versus
+from limbeck.types import Example, Kind, Prediction, Recipe, Report, Row, Score, Splits, Status, Task, Versus
+from limbeck.verdict import MARGIN, RULE, Choice, decide, with_break_even
 
 RESAMPLES = 1000
-MARGIN = 0.02  # a student may lose this much to a prompt, at the lower end of the interval, and still be shipped
 FURTHER = {
     Kind.LABEL: ("macro_f1",),
     Kind.CHOICE: (),
@@ -24,14 +24,6 @@ FURTHER = {
     Kind.TEXT: ("exact_match", "rouge_l"),
     Kind.FIELDS: ("fields_exact",),
 }
-
-
-class Choice(Frozen):
-    """What dev chose: recipe ids. Nothing about test."""
-
-    best_student: str | None = None
-    best_baseline: str | None = None
-    dev: dict[str, float] = {}
 
 
 def choose(task: Task, records: Sequence[Record], dev: Sequence[Example], answers: dict[str, list[Prediction]]) -> Choice:
@@ -184,7 +176,7 @@ def build_report(folder: RunFolder) -> Report:
     ]
     ledger = read_ledger(folder)
     rows = [with_break_even(row, rows, float(run.get("labels_usd", 0.0)), machine) for row in rows]
-    verdict, advice, winner = decide(task, rows, choice, test)
+    verdict, advice, winner = decide(rows, choice, len(test))
     best = choice.best_student
     warnings = [
         *run.get("warnings", []),
@@ -217,14 +209,6 @@ def build_report(folder: RunFolder) -> Report:
         test_scored=int(run.get("test_scored", 1)),
         seconds=run.get("seconds", {}),
     )
-
-
-RULE = (
-    "Chosen on dev by {metric}: the best student, and the best of baselines and prompts. Both are then scored on the test "
-    "rows, once, and compared row by row. The student is shipped if it is better, or if the 95 % interval of the difference "
-    "to a prompt stays above -{margin} (as good, and cheaper). Otherwise the prompt or the baseline is kept; where the "
-    "interval leaves it open, more rows are asked for."
-)
 
 
 def record_of(folder: RunFolder, recipe: Recipe, split: str) -> Record | None:
@@ -306,76 +290,6 @@ def cost_per_call(record: Record, found: Sequence[Prediction], p50_ms: float | N
         billed = [p.cost_usd for p in found if p.cost_usd is not None]
         return sum(billed) / len(billed) if billed else None
     return None if p50_ms is None else p50_ms / 1000 / 3600 * machine
-
-
-def with_break_even(row: Row, rows: Sequence[Row], labels_usd: float, machine: float) -> Row:
-    """Calls after which the student has paid back its labels and its training, against the prompt that is best on dev."""
-    prompts = [r for r in rows if r.group == "prompt" and r.usd_per_1000 and r.state == "ok"]
-    if row.group != "student" or not prompts or row.usd_per_1000 is None:
-        return row
-    rival = max(prompts, key=lambda r: (r.dev.value or 0) if r.dev else 0)
-    saved = ((rival.usd_per_1000 or 0) - row.usd_per_1000) / 1000
-    one_off = (0.0 if "rows:gold" in row.recipe else labels_usd) + (row.train_s or 0) / 3600 * machine
-    return row.model_copy(update={"break_even_calls": one_off / saved if saved > 0 else None})
-
-
-def decide(task: Task, rows: Sequence[Row], choice: Choice, test: Sequence[Example]) -> tuple[str, str, str | None]:
-    """(one sentence, ship | prompt | label-more | none, id of the winner)."""
-    by_id = {r.id: r for r in rows}
-    student, rival = by_id.get(choice.best_student or ""), by_id.get(choice.best_baseline or "")
-    if student is None or student.test is None or student.test.value is None:
-        if rival is None or rival.test is None:
-            return "No candidate could be scored, so there is nothing to recommend.", "none", None
-        word = "Keep prompting" if rival.group == "prompt" else "Nothing to ship"
-        return (
-            f"{word}: no student could be trained here, and {rival.recipe} gets {said(rival)}.",
-            "prompt" if rival.group == "prompt" else "none",
-            rival.id,
-        )
-    if rival is None or rival.test is None or student.versus is None:
-        return f"Ship {student.recipe}: {said(student)}; there was no baseline to hold it against.", "ship", student.id
-    gap, low, high = student.versus.difference, student.versus.low, student.versus.high
-    between = f"{said(student)} against {said(rival)} for {rival.recipe}, difference {signed(gap)} [{signed(low)}, {signed(high)}]"
-    price = cheaper(student, rival)
-    if low > 0:
-        return f"Ship {student.recipe}: it beats {rival.recipe}, {between}{price}.", "ship", student.id
-    if rival.group == "prompt" and low > -MARGIN:
-        return f"Ship {student.recipe}: as good as the prompt within {MARGIN:g}, {between}{price}.", "ship", student.id
-    if high < 0 or (rival.group == "prompt" and gap < 0):
-        word = "Keep prompting" if rival.group == "prompt" else f"Keep {rival.recipe}"
-        return (
-            f"{word}: {rival.recipe} beats every student, {between}."
-            if high < 0
-            else f"{word} for now: the student is not shown to be as good, {between}.",
-            ("prompt" if rival.group == "prompt" else "none"),
-            rival.id,
-        )
-    need = more_rows(student, rival, len(test))
-    return f"Too close to call: {between}. Label about {need} more rows to tell them apart.", "label-more", rival.id
-
-
-def said(row: Row) -> str:
-    return f"{row.test.metric} {row.test.value:.3f}" if row.test and row.test.value is not None else "no score"
-
-
-def signed(value: float) -> str:
-    return f"{value:+.3f}"
-
-
-def cheaper(student: Row, rival: Row) -> str:
-    if not rival.usd_per_1000 or student.usd_per_1000 is None or student.usd_per_1000 >= rival.usd_per_1000:
-        return ""
-    return f", at ${student.usd_per_1000:.2g} instead of ${rival.usd_per_1000:.2g} per 1,000 calls"
-
-
-def more_rows(student: Row, rival: Row, tested: int) -> int:
-    """Test rows that would narrow the interval to the size of the observed gap (at least the margin), to two digits."""
-    assert student.versus is not None
-    half = (student.versus.high - student.versus.low) / 2
-    aim = max(abs(student.versus.difference), MARGIN)
-    need = tested * (half / aim) ** 2 - tested
-    step = 10 if need < 500 else 100
-    return max(step, int(-(-need // step) * step))
 
 
 def cut_warnings(records: Sequence[Record], answers: Sequence[dict[str, list[Prediction]]]) -> list[str]:

@@ -27,6 +27,7 @@ from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_jso
 from limbeck.tasks import by_teacher
 from limbeck.teachers.store import Store
 from limbeck.types import Example, Origin, Prediction, Recipe, Reply, Report, Settings, Splits, Status, Task, sha_of
+from limbeck.verdict import Choice
 
 
 @dataclass
@@ -297,7 +298,7 @@ def settle_speed(folder: RunFolder, given: Given, log: Log) -> dict[str, Any]:
     return speed
 
 
-def find_students(bench: Bench, plan: Plan, log: Log) -> compare.Choice:
+def find_students(bench: Bench, plan: Plan, log: Log) -> Choice:
     """Every candidate is fitted and answers dev; dev chooses; only then does each answer test, once."""
     folder = bench.folder
     log.event("step", step="students", candidates=len(plan.recipes))
@@ -363,7 +364,7 @@ def rebuild_report(folder: RunFolder) -> Report:
     return report
 
 
-def deploy(folder: RunFolder, bench: Bench, choice: compare.Choice, report: Report, log: Log) -> None:
+def deploy(folder: RunFolder, bench: Bench, choice: Choice, report: Report, log: Log) -> None:
     """The best student becomes a folder of its own, and has to give its test answers again from there."""
     if choice.best_student is None:
         return

@@ -73,20 +73,20 @@ def write_lines(path: Path, values: Iterable[BaseModel | Any]) -> None:
 
 
 def read_json(path: Path, model: type[Model]) -> Model:
-    try:
+    with reading(path):
         return model.model_validate_json(path.read_bytes())
-    except FileNotFoundError as missing:
-        raise UsageError(f"{path} is not there", f"the folder holds {listing(path.parent)}", "limbeck run PROMPT --rows FILE") from missing
-    except ValidationError as error:
-        raise LimbeckError(
-            f"{path} is damaged or of another version", str(error), f"remove it and run the same command again: rm {path}"
-        ) from error
 
 
 def read_lines(path: Path, model: type[Model]) -> list[Model]:
+    with reading(path), path.open(encoding="utf-8") as file:
+        return [model.model_validate_json(line) for line in file if line.strip()]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A file that is not there, or is damaged, becomes an error that names it."""
     try:
-        with path.open(encoding="utf-8") as file:
-            return [model.model_validate_json(line) for line in file if line.strip()]
+        yield
     except FileNotFoundError as missing:
         raise UsageError(f"{path} is not there", f"the folder holds {listing(path.parent)}", "limbeck run PROMPT --rows FILE") from missing
     except ValidationError as error:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from limbeck import compare
+from limbeck import compare, verdict
 from limbeck.candidates import Record
 from limbeck.types import Example, Kind, Prediction, Recipe, Row, Score, Status, Task, Versus
 
@@ -88,21 +88,21 @@ def row(recipe: str, group: str, value: float, versus: tuple[float, float, float
 )
 def test_the_winner_rule(rival, gap, advice):
     rows = [row("p", rival, 0.8, usd=1.0), row("s", "student", 0.8 + gap[0], gap, usd=0.001)]
-    verdict, said, winner = compare.decide(TASK, rows, compare.Choice(best_student="s", best_baseline="p"), ROWS)
-    assert said == advice, verdict
+    sentence, said, winner = verdict.decide(rows, verdict.Choice(best_student="s", best_baseline="p"), 400)
+    assert said == advice, sentence
     assert winner == ("s" if advice == "ship" else "p")
-    assert verdict.endswith(".")
+    assert sentence.endswith(".")
 
 
 def test_without_a_student_the_prompt_is_kept():
-    verdict, advice, winner = compare.decide(TASK, [row("p", "prompt", 0.8)], compare.Choice(best_baseline="p"), ROWS)
-    assert (advice, winner) == ("prompt", "p") and "Keep prompting" in verdict
+    sentence, advice, winner = verdict.decide([row("p", "prompt", 0.8)], verdict.Choice(best_baseline="p"), 400)
+    assert (advice, winner) == ("prompt", "p") and "Keep prompting" in sentence
 
 
 def test_break_even_is_labels_and_training_over_what_a_call_saves():
     prompt = row("prompt@teacher", "prompt", 0.8, usd=2.0).model_copy(update={"dev": Score(metric="accuracy", value=0.8)})
     student = row("full@minilm", "student", 0.9, usd=0.5).model_copy(update={"train_s": 3600.0})
-    found = compare.with_break_even(student, [prompt, student], labels_usd=2.95, machine=0.05)
+    found = verdict.with_break_even(student, [prompt, student], labels_usd=2.95, machine=0.05)
     assert found.break_even_calls == pytest.approx((2.95 + 0.05) / 1.5 * 1000)
     dearer = student.model_copy(update={"usd_per_1000": 3.0})
-    assert compare.with_break_even(dearer, [prompt, dearer], labels_usd=2.95, machine=0.05).break_even_calls is None
+    assert verdict.with_break_even(dearer, [prompt, dearer], labels_usd=2.95, machine=0.05).break_even_calls is None

@@ -17,7 +17,20 @@ SOURCE = Path(limbeck.__file__).parent
 GROUND = {"types", "errors", "registry", "shelves", "render", "run", "need", "log"}
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
-HALLWAY = {"hallway", "preflight", "deployment", "explain", "compare", "candidates", "estimate", "search", "recipes", "report", "stats"}
+HALLWAY = {
+    "hallway",
+    "preflight",
+    "deployment",
+    "explain",
+    "compare",
+    "candidates",
+    "estimate",
+    "search",
+    "recipes",
+    "report",
+    "stats",
+    "verdict",
+}
 DOORS = {"cli", "serve", "web", "testing", "bench", "__init__"}
 FLOOR = {name: level for level, names in enumerate((GROUND, ENGINE, ROOMS, HALLWAY, DOORS)) for name in names}
 HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors"}
