@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 TORCH  := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),$(if $(shell command -v nvidia-smi),,--torch-backend=cpu))
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup try test slow lint bench docs clean
+.PHONY: setup try test slow lint bench bench-banking77 bench-cqa docs clean
 
 setup: $(STAMP)
 
@@ -36,7 +36,13 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
+	$(BIN)/python bench/banking77/bench.py --seeds 0 --name quick
+
+bench-banking77: setup
 	$(BIN)/python bench/banking77/bench.py
+
+bench-cqa: setup
+	$(BIN)/python bench/cqa/bench.py
 
 docs: setup
 	$(BIN)/python docs/commands.py > docs/commands.md

@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--name", default="result", help="of the file that is written beside this one")
     args = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="banking77-"))
     test = write_rows(work / "test.jsonl", data("banking77", "test"))
@@ -71,7 +72,7 @@ def main() -> None:
     shutil.rmtree(work)
     mean = sum(f["accuracy"] for f in found) / len(found)
     result = {"mean_accuracy": mean, "mean_plain_accuracy": sum(f["plain_accuracy"] for f in found) / len(found), "worst_ratio": max(f["ratio"] for f in found)}
-    save(HERE, "result", {**result, "threads": args.threads, "runs": found})
+    save(HERE, args.name, {**result, "threads": args.threads, "runs": found})
     print(json.dumps(result))
 
 

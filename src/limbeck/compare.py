@@ -177,6 +177,8 @@ def build_report(folder: RunFolder) -> Report:
     ledger = read_ledger(folder)
     rows = [with_break_even(row, rows, float(run.get("labels_usd", 0.0)), machine) for row in rows]
     verdict, advice, winner = decide(rows, choice, len(test))
+    if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
+        verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
     best = choice.best_student
     warnings = [
         *run.get("warnings", []),

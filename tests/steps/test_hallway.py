@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, call_limbeck
+from tests.conftest import ROOT, call_limbeck, write_jsonl
 
 KETTLE = ROOT / "examples" / "kettle"
 QUICK = "majority,nearest,prompt@teacher,head@minilm"
@@ -188,3 +192,51 @@ def test_choice_and_score_tasks_go_through(kind, limbeck, tmp_path, public_rows)
     assert report["task"]["kind"] == kind
     assert all(r["state"] == "ok" for r in report["rows"]), [(r["recipe"], r["reason"]) for r in report["rows"]]
     assert (tmp_path / "run" / "6-deploy" / "student.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "adapters"], ["info", "full"], ["info", "recipes"], ["doctor"], ["report", "RUN"]]
+)
+def test_every_command_speaks_json(arguments, finished, limbeck):
+    done = limbeck(*[finished if a == "RUN" else a for a in arguments], "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+
+
+def test_ctrl_c_is_exit_130_and_the_same_command_goes_on(tmp_path, public_rows, replay):
+    write_jsonl(tmp_path / "rows.jsonl", public_rows("cqa", "train")[:300])
+    (tmp_path / "prompt.md").write_text("Answer the question with common sense.\n\nQuestion: {q}\nAnswer:")
+    with replay("--tasks", "cqa", "--latency-ms", "400") as server:
+        command = [
+            sys.executable,
+            "-c",
+            "from limbeck.cli.main import main; main()",
+            "run",
+            "prompt.md",
+            "--rows",
+            "rows.jsonl",
+            "--out",
+            "out",
+        ]
+        command += ["--teacher", server.spec(), "--price", "1/1", "--candidates", "majority,prompt@teacher"]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while server.stats()["ok"] < 5:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 130 and "resumes" in said and "Traceback" not in said, said
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        assert server.stats()["repeats"] <= 64
+    assert (tmp_path / "out" / "5-report.html").exists()
+
+
+def test_a_cap_that_leaves_no_verdict_is_exit_4(limbeck, tmp_path, public_rows, replay):
+    write_jsonl(tmp_path / "rows.jsonl", public_rows("cqa", "train")[:120])
+    (tmp_path / "prompt.md").write_text("Answer the question with common sense.\n\nQuestion: {q}\nAnswer:")
+    with replay("--tasks", "cqa") as server:
+        arguments = ["run", "prompt.md", "--rows", "rows.jsonl", "--out", "out", "--teacher", server.spec(), "--price", "50/50"]
+        done = limbeck(*arguments, "--candidates", "prompt@teacher", "--budget", "0.05usd", cwd=tmp_path)
+        assert done.returncode == 4 and "cap" in done.stderr, done.stderr
+        more = limbeck(*arguments, "--candidates", "prompt@teacher", "--budget", "5usd", cwd=tmp_path)
+        assert more.returncode == 0, more.stderr
+        assert server.stats()["repeats"] == 0

@@ -1,26 +1,12 @@
-"""Demonstrations: from train alone, balanced, reproducible; the nearest is the nearest."""
+"""Demonstrations: balanced over labels; the nearest is the nearest. What all pickers keep is in tests/contract."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-
 from limbeck import registry
-from limbeck.types import Example, Kind, Task
-
-TASK = Task(name="t", instruction="", kind=Kind.LABEL, labels=("a", "b", "c"))
-TRAIN = [Example(id=str(i), input=f"word{i} and word{i + 1}", output="abc"[0 if i < 20 else 1 if i < 28 else 2]) for i in range(30)]
-
-
-@pytest.mark.parametrize("name", list(registry.names("contexts")))
-def test_every_picker_takes_k_rows_of_train_and_the_same_ones_again(name):
-    pick = registry.take("contexts", name)
-    query = Example(id="q", input="word7 is here")
-    once, again = pick(TASK, TRAIN, 6, 3)(query), pick(TASK, TRAIN, 6, 3)(query)
-    assert once == again and len(once) == 6 and len({r.id for r in once}) == 6
-    assert all(r in TRAIN for r in once)
-    assert len(pick(TASK, TRAIN[:2], 6, 3)(query)) == 2
+from limbeck.testing.contexts import TASK, TRAIN
+from limbeck.types import Example
 
 
 def test_random_shots_are_balanced_over_labels():
