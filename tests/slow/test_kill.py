@@ -24,7 +24,7 @@ CANDIDATES = "majority,nearest,prompt@teacher,prompt+few:2@teacher,head@minilm,f
 def outcome(folder: Path) -> dict[str, Any]:
     """All that must not depend on kills: predictions, scores, winner, ledger total."""
     report = json.loads((folder / "5-report.json").read_text())
-    keys = ("id", "text", "status", "confidence", "tokens_in", "tokens_out", "cost_usd")
+    keys = ("id", "text", "status", "tokens_in", "tokens_out", "cost_usd")
     lines = {
         path.name: [{k: json.loads(line).get(k) for k in keys} for line in path.read_text().splitlines()]
         for path in sorted((folder / "4-predictions").glob("*.jsonl"))
@@ -37,6 +37,11 @@ def outcome(folder: Path) -> dict[str, Any]:
         "verdict": report["verdict"].split(", at $")[0],
         "ledger": money,
     }
+
+
+def confidences(folder: Path) -> list[float]:
+    files = sorted((folder / "4-predictions").glob("*.jsonl"))
+    return [json.loads(line).get("confidence") or 0.0 for path in files for line in path.read_text().splitlines()]
 
 
 def test_a_run_that_is_killed_ten_times_ends_like_one_that_is_not(tmp_path, public_rows, replay):
@@ -88,6 +93,8 @@ def test_a_run_that_is_killed_ten_times_ends_like_one_that_is_not(tmp_path, publ
 
     # another address is another teacher: the fingerprints differ, nothing else may
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole"), log
+    # the last bits of a matrix product depend on where memory lies
+    assert confidences(tmp_path / "killed") == pytest.approx(confidences(tmp_path / "whole"), abs=1e-5)
     assert kills >= 3, log
     assert stats["repeats"] <= 64 * kills, (stats, log)
     assert stats["requests"] - spent_requests <= 64 * kills, (stats, spent_requests)
