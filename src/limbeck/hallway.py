@@ -249,7 +249,13 @@ def asker(store: Store, teacher: Teacher, log: Log, deadline: float | None) -> A
     def for_purpose(purpose: str) -> Ask:
         def ask(requests: Any) -> Any:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            return store.ask(teacher, requests, purpose=purpose, note=lambda d, t, what: log.progress(purpose, d, t, what.removeprefix(f"{purpose}, ")), deadline_s=left)
+            return store.ask(
+                teacher,
+                requests,
+                purpose=purpose,
+                note=lambda d, t, what: log.progress(purpose, d, t, what.removeprefix(f"{purpose}, ")),
+                deadline_s=left,
+            )
 
         return ask
 

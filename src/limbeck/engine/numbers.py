@@ -12,6 +12,7 @@ class Numbers:
     """lr moves the base, head_lr the head. batch_rows, batch_tokens: upper bounds of a batch. warmup: share of all steps.
     average: over this last share of the steps weights are averaged, and the average is what is kept (0 = off).
     interpolate: what is kept lies this far from the start (0) to the trained weights (1), base and head alike.
+    members: so many trainings with different seeds, their weights averaged.
     patience: epochs without a better dev score before stopping. slack: a later epoch is kept though it is so much worse
     on dev: the schedule ends lower than it looks on few rows. layer_decay: lr factor per layer, counted from the top.
     freeze_layers: so many lowest layers stay as they are. dropout None: as the base was trained.
@@ -37,6 +38,7 @@ class Numbers:
     dropout: float | None = None
     average: float = 0.34
     interpolate: float = 1.0
+    members: int = 1
     patience: int = 4
     slack: float = 0.0
 

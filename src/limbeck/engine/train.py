@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from limbeck import registry, render
@@ -36,12 +38,13 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     features = objective.features(job.task, job.train, base.tokenizer, length)
     dev = predictor.tokenise(job.dev)
     dtype = torch.bfloat16 if speed.dtype == "bfloat16" else torch.float32
-    progress = loop.run(
+    progress = members(
+        numbers.members,
         loop.Training(
             model=student, objective=objective, features=features, numbers=numbers, pad_token_id=pad_id(base.tokenizer),
             seed=job.seed, folder=job.folder, fingerprint=fingerprint(job, base), bf16=dtype is torch.bfloat16,
-            judge=(lambda: judge(job.task, job.dev, predictor.logits(job.dev, dev, dtype))) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
-        )
+            judge=(lambda: judge(job.task, job.dev, predictor.logits(job.dev, dev, dtype=dtype))) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
+        ),
     )  # fmt: skip
     student.backbone = adapter.merge(student.backbone)
     student.requires_grad_(False).eval()
@@ -56,6 +59,27 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
         truncated=sum(f.get("truncated", 0) for f in features),
         not_deterministic=by_clock,
     )
+
+
+def members(n: int, training: loop.Training) -> loop.Progress:
+    """n trainings from the same start with different seeds, their weights averaged (model soup, Wortsman et al. 2022,
+    arXiv 2203.05482): better than one training of n times the length. The history is the first one's."""
+    if n == 1:
+        return loop.run(training)
+    start = checkpoint.snapshot(training.model)
+    mean: dict[str, torch.Tensor] = {}
+    first, best_epoch = None, 0
+    for k in range(n):
+        checkpoint.restore(training.model, start)
+        part = replace(training, seed=training.seed + 1000 * k, folder=training.folder / f"member-{k + 1}")
+        progress = loop.run(replace(part, note=lambda done, total, what, k=k: training.note(k * total + done, n * total, what)))
+        kept = checkpoint.snapshot(training.model)
+        mean = {name: w if not mean else torch.lerp(mean[name], w, 1 / (k + 1)) for name, w in kept.items()}
+        first, best_epoch = first or progress, max(best_epoch, progress.best_epoch)
+    checkpoint.restore(training.model, mean)
+    assert first is not None
+    first.best_epoch = best_epoch
+    return first
 
 
 def fingerprint(job: FitJob, base: Base) -> str:
