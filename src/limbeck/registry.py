@@ -13,29 +13,12 @@ import difflib
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from limbeck import shelves
 from limbeck.errors import UsageError
+from limbeck.shelves import about, names
 from limbeck.types import Card, Example, Kind, Prediction, Predictor, Price, Recipe, Reply, Request, Task
-
-
-def names(shelf: str) -> dict[str, str]:
-    """{name: "module:attribute"} of one shelf, plug-ins included. Imports nothing."""
-    if shelf not in shelves.SHELVES:
-        raise UsageError(f"there is no shelf {shelf!r}", f"the shelves are {', '.join(shelves.SHELVES)}", "limbeck list")
-    found = {name: where for name, (where, _) in shelves.SHELVES[shelf].items()}
-    for point in entry_points(group=f"limbeck.{shelf}"):
-        found.setdefault(point.name, point.value)
-    return found
-
-
-def about(shelf: str) -> dict[str, str]:
-    """{name: one line} of one shelf."""
-    lines = {name: line for name, (_, line) in shelves.SHELVES[shelf].items()}
-    return {name: lines.get(name, f"from {where.partition(':')[0]}") for name, where in names(shelf).items()}
 
 
 def take(shelf: str, name: str) -> Any:
@@ -51,6 +34,9 @@ def near(name: str, known: Sequence[str] | dict[str, str]) -> str:
     """ "did you mean ..." or the whole list."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
+
+
+__all__ = ["Adapter", "Ask", "Exporter", "FitJob", "Fitted", "Metric", "Note", "Objective", "Teacher", "about", "names", "near", "take"]
 
 
 # ---- what lies on the shelves --------------------------------------------------------------------------------

@@ -1,6 +1,10 @@
-"""Everything that we ship, one greppable line each: name -> ("module:attribute", what it is). Importing it imports nothing."""
+"""Everything that we ship, one greppable line each: name -> ("module:attribute", what it is). Importing it imports none of it."""
 
 from __future__ import annotations
+
+from functools import cache
+
+from limbeck.errors import UsageError
 
 SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     "adapters": {
@@ -43,3 +47,32 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "minilm": ("limbeck.bases.embedded:MINILM", "all-MiniLM-L6-v2, 22.7M parameters, Apache-2.0, embedded"),
     },
 }
+
+
+def names(shelf: str) -> dict[str, str]:
+    """{name: "module:attribute"} of one shelf, plug-ins included."""
+    if shelf not in SHELVES:
+        raise UsageError(f"there is no shelf {shelf!r}", f"the shelves are {', '.join(SHELVES)}", "limbeck list")
+    found = {name: where for name, (where, _) in SHELVES[shelf].items()}
+    for name, where in plug_ins().get(shelf, {}).items():
+        found.setdefault(name, where)
+    return found
+
+
+def about(shelf: str) -> dict[str, str]:
+    """{name: one line} of one shelf."""
+    lines = {name: line for name, (_, line) in SHELVES[shelf].items()}
+    return {name: lines.get(name, f"from {where.partition(':')[0]}") for name, where in names(shelf).items()}
+
+
+@cache
+def plug_ins() -> dict[str, dict[str, str]]:
+    """shelf -> {name: "module:attribute"} of the entry points of installed packages, read once."""
+    from importlib.metadata import distributions
+
+    found: dict[str, dict[str, str]] = {}
+    for point in (p for package in distributions() for p in package.entry_points):
+        group, _, shelf = point.group.partition(".")
+        if group == "limbeck":
+            found.setdefault(shelf, {})[point.name] = point.value
+    return found

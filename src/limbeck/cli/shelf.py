@@ -12,11 +12,11 @@ import click
 @click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 def list_(shelf: str | None, machine: bool) -> None:
     """What there is, a line each; SHELF narrows it: adapters, objectives, contexts, metrics, teachers, exporters, bases."""
-    from limbeck import registry, shelves
+    from limbeck import shelves
 
     if shelf is not None:
-        registry.names(shelf)
-    found = {name: registry.about(name) for name in ([shelf] if shelf else shelves.SHELVES)}
+        shelves.names(shelf)
+    found = {name: shelves.about(name) for name in ([shelf] if shelf else shelves.SHELVES)}
     if machine:
         return click.echo(json.dumps(found, ensure_ascii=False))
     width = max(len(name) for lines in found.values() for name in lines)
