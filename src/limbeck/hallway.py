@@ -291,12 +291,15 @@ def set_up_bench(
 
 def settle_speed(folder: RunFolder, given: Given, log: Log) -> dict[str, Any]:
     """Threads and precision, measured once and kept: a resumed run computes as it began. {} without the train extra."""
-    kept = json.loads(folder.settings.read_bytes()).get("speed")
-    if kept and given.settings.threads in (None, kept["threads"]):
-        return dict(kept)
     if importlib.util.find_spec("torch") is None:
         return {}
     from limbeck.engine.device import measure
+    from limbeck.engine.embed import remember
+
+    remember(folder.path / "2-index" / "embeddings")
+    kept = json.loads(folder.settings.read_bytes()).get("speed")
+    if kept and given.settings.threads in (None, kept["threads"]):
+        return dict(kept)
 
     speed = asdict(measure(given.settings.threads))
     log.event("speed", **speed)

@@ -1,19 +1,47 @@
-"""Texts -> vectors of a frozen base, each text embedded once per process."""
+"""Texts -> vectors of a frozen base, each text embedded once per run.
+
+The last bits of a vector depend on what else was in its batch. So a run keeps its vectors in its folder: a resumed run
+reads the same ones, and a fit on top of them comes out the same."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 import torch
+from safetensors import safe_open
 
 from limbeck.engine.batches import by_length
 from limbeck.engine.encoder import mean_pool, unit_length
 from limbeck.engine.load import ENCODER, Base, load_base
 from limbeck.engine.tokens import pad, pad_id, tokenise
 from limbeck.errors import UsageError
+from limbeck.run import write_bytes
+from limbeck.types import sha_of
 
 _kept: dict[tuple[str, int], dict[str, np.ndarray]] = {}  # (sha of the base, max_length) -> text -> (d,)
+
+_folder: list[Path] = []  # where the run at work keeps them; empty = in memory alone
+
+
+def remember(folder: Path) -> None:
+    """From here on vectors are kept in this folder; what it holds is read, what memory held is forgotten."""
+    _kept.clear()
+    _folder[:] = [folder]
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="numpy") as held:
+            facts = held.metadata()
+            texts, vectors = json.loads(facts["texts"]), held.get_tensor("vectors")
+        _kept.setdefault((facts["base"], int(facts["length"])), {}).update(zip(texts, vectors, strict=True))
+
+
+def keep(base: str, length: int, texts: list[str], vectors: np.ndarray) -> None:
+    facts = {"base": base, "length": str(length), "texts": json.dumps(texts, ensure_ascii=False)}
+    data = safetensors.numpy.save({"vectors": np.ascontiguousarray(vectors)}, metadata=facts)
+    write_bytes(_folder[0] / f"{sha_of([base, length, texts])}.safetensors", data)
 
 
 def embed(texts: Sequence[str], base: str = "minilm", max_length: int | None = None) -> np.ndarray:
@@ -25,7 +53,10 @@ def embed(texts: Sequence[str], base: str = "minilm", max_length: int | None = N
     kept = _kept.setdefault((loaded.sha, length), {})
     fresh = [text for text in dict.fromkeys(texts) if text not in kept]
     if fresh:
-        kept.update(zip(fresh, compute(loaded, fresh, length), strict=True))
+        vectors = compute(loaded, fresh, length)
+        if _folder:
+            keep(loaded.sha, length, fresh, vectors)
+        kept.update(zip(fresh, vectors, strict=True))
     return np.stack([kept[text] for text in texts]) if texts else np.zeros((0, loaded.hidden_size), np.float32)
 
 

@@ -72,7 +72,11 @@ def members(n: int, training: loop.Training) -> loop.Progress:
     for k in range(n):
         checkpoint.restore(training.model, start)
         part = replace(training, seed=training.seed + 1000 * k, folder=training.folder / f"member-{k + 1}")
-        progress = loop.run(replace(part, note=lambda done, total, what, k=k: training.note(k * total + done, n * total, f"{what}, training {k + 1} of {n}")))
+        progress = loop.run(
+            replace(
+                part, note=lambda done, total, what, k=k: training.note(k * total + done, n * total, f"{what}, training {k + 1} of {n}")
+            )
+        )
         kept = checkpoint.snapshot(training.model)
         mean = {name: w if not mean else torch.lerp(mean[name], w, 1 / (k + 1)) for name, w in kept.items()}
         first, best_epoch = first or progress, max(best_epoch, progress.best_epoch)
