@@ -85,7 +85,7 @@ def by_meaning(left: Sequence[str], right: Sequence[str]) -> list[list[float]]:
     """Cosine of MiniLM embeddings. Raises MissingExtra without the train extra."""
     from limbeck.engine.embed import embed
 
-    near = embed(left) @ embed(right).T
+    near = embed(left, cached=len(left) > 1) @ embed(right).T  # a single call pays for its own embedding
     return [[float(value) for value in line] for line in near]
 
 

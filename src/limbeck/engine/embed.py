@@ -44,12 +44,15 @@ def keep(base: str, length: int, texts: list[str], vectors: np.ndarray) -> None:
     write_bytes(_folder[0] / f"{sha_of([base, length, texts])}.safetensors", data)
 
 
-def embed(texts: Sequence[str], base: str = "minilm", max_length: int | None = None) -> np.ndarray:
-    """(n, d) float32, rows of length 1: the mean over tokens of the last hidden state. Cached by text."""
+def embed(texts: Sequence[str], base: str = "minilm", max_length: int | None = None, *, cached: bool = True) -> np.ndarray:
+    """(n, d) float32, rows of length 1: the mean over tokens of the last hidden state. Cached by text, unless what is
+    asked for is what a single call costs."""
     loaded = load_base(base, shared=True)
     if loaded.family != ENCODER:
         raise UsageError(f"{base} cannot embed texts", f"it is a {loaded.family} model", "use an encoder, such as minilm")
     length = min(max_length or loaded.max_length, loaded.max_length)
+    if not cached:
+        return compute(loaded, texts, length)
     kept = _kept.setdefault((loaded.sha, length), {})
     fresh = [text for text in dict.fromkeys(texts) if text not in kept]
     if fresh:
