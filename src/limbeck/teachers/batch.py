@@ -28,6 +28,8 @@ GONE_AFTER = 3  # requests given up with no answer in between: the batch stops
 
 Outcome = Reply | Exception
 
+ROUNDING_USD = 1e-9  # sums of cents in another order differ by less
+
 
 @dataclass(eq=False)
 class Flight:
@@ -105,14 +107,14 @@ class Batch:
         started = time.monotonic()
         while self.fresh or self.waiting:
             now = time.monotonic()
-            if self.costs and self.ledger.spent_usd >= self.cap_usd:
+            if self.costs and self.ledger.spent_usd >= self.cap_usd - ROUNDING_USD:
                 return self.call_off(self.cap_reached())
             if self.deadline is not None and max(now, self.pace.not_before) >= self.deadline:
                 left = len(self.fresh) + len(self.waiting)
-                return self.call_off(CapReached("the time is used up", f"{left} requests were not sent", "--time LONGER: it resumes"))
+                return self.call_off(CapReached("the time is used up", f"{left} requests were not sent", "--budget with more time: the same command resumes"))
             if self.teacher.remote:
                 at_stake_usd = self.ledger.spent_usd + sum(f.most_usd for f in self.flying)
-                risky = self.costs and at_stake_usd >= self.cap_usd
+                risky = self.costs and at_stake_usd >= self.cap_usd - ROUNDING_USD
                 if risky or len(self.flying) >= int(self.pace.width) or now < self.pace.not_before:
                     return None
             elif self.landed and now - started > TURN_S:
