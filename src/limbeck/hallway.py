@@ -315,10 +315,11 @@ def find_students(bench: Bench, plan: Plan, log: Log) -> Choice:
     for i, recipe in enumerate(plan.recipes):
         log.progress("candidates", i, len(plan.recipes), recipe.text)
         records.append(candidates.on_dev(bench, recipe))
-    if (head := next((r for r in plan.recipes if r.adapter == "head"), None)) and not json.loads(folder.settings.read_bytes()).get(
-        "growth"
-    ):
-        update_settings(folder, growth=growth_curve(bench, head, records))
+    if head := next((r for r in plan.recipes if r.adapter == "head"), None):
+        inputs = bench.inputs(head, "dev")
+        if not folder.is_done("growth", inputs):
+            update_settings(folder, growth=growth_curve(bench, head, records))
+            folder.mark_done("growth", inputs, [])
     answers = {r.recipe.id: candidates.predictions(folder, r.recipe, "dev") for r in records}
     choice = compare.choose(bench.task, records, bench.dev, {k: v for k, v in answers.items() if v})
     inputs = {"dev": choice.model_dump(mode="json"), "splits": bench.splits.sha()}

@@ -111,7 +111,9 @@ class Batch:
                 return self.call_off(self.cap_reached())
             if self.deadline is not None and max(now, self.pace.not_before) >= self.deadline:
                 left = len(self.fresh) + len(self.waiting)
-                return self.call_off(CapReached("the time is used up", f"{left} requests were not sent", "--budget with more time: the same command resumes"))
+                return self.call_off(
+                    CapReached("the time is used up", f"{left} requests were not sent", "--budget with more time: the same command resumes")
+                )
             if self.teacher.remote:
                 at_stake_usd = self.ledger.spent_usd + sum(f.most_usd for f in self.flying)
                 risky = self.costs and at_stake_usd >= self.cap_usd - ROUNDING_USD
