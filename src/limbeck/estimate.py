@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limbeck import render
+from limbeck import registry, render
 from limbeck.recipes import Sizes, trained_on
 from limbeck.registry import Teacher
 from limbeck.types import Example, Frozen, Kind, Recipe, Task
@@ -36,6 +36,7 @@ def estimate(task: Task, recipes: Sequence[Recipe], sizes: Sizes, train: Sequenc
     """Cached replies cost nothing again, so a resumed run stays below it."""
     lines: list[dict[str, float | str]] = []
     calls = 0
+    trained: list[float] = []
     for recipe in recipes:
         usd, seconds = 0.0, 0.2
         if recipe.adapter == "prompt" and teacher is not None:
@@ -43,15 +44,16 @@ def estimate(task: Task, recipes: Sequence[Recipe], sizes: Sizes, train: Sequenc
             usd, seconds, calls = money(task, train, teacher, shots_in(recipe)) * n, n * CALL_S / CONCURRENCY, calls + n
             if not teacher.remote:
                 usd, seconds = 0.0, n * 0.002
-        elif recipe.adapter in ("full", "lora"):
+        elif registry.take("adapters", recipe.adapter).attach is not None:
             tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options)
             per_epoch = trained_on(recipe, sizes) * tokens / TRAIN_TOKENS_S
             seconds = per_epoch * float(recipe.value("epochs", 10)) + (sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S
+            trained.append(seconds)
         elif recipe.adapter in ("head", "nearest"):
             tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options)
             seconds = (sizes.train + sizes.unlabelled + sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S + 2
         lines.append({"recipe": recipe.text, "usd": usd, "seconds": round(seconds, 1)})
-    refit = max((float(line["seconds"]) for line in lines if str(line["recipe"]).startswith(("full", "lora"))), default=0.0)
+    refit = max(trained, default=0.0)
     usd = sum(float(line["usd"]) for line in lines)
     seconds = sum(float(line["seconds"]) for line in lines) + refit + 8
     if sizes.unlabelled and teacher is not None:

@@ -174,14 +174,13 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
 
     if recipe.adapter == "prompt":
         put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
-    if recipe.adapter in ("full", "lora"):
+    adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
+    if adapter.attach is not None:
         training_numbers(recipe, task, sizes, put)
-    if recipe.adapter == "lora":
-        rank = int(recipe.args[0][1:]) if recipe.args else 16
-        put("rank", rank, "as written in the recipe" if recipe.args else "enough for a 384-wide encoder on a small closed task")
-        put("alpha", 2 * rank, "twice the rank, the usual scale of 2")
-    if recipe.adapter in ("head", "full", "lora"):
+    if adapter.group == "student":
         put("max_length", 256, "the length that the base was trained for; longer rows are cut and counted")
+    for value in adapter.numbers(recipe, task, sizes.train) if adapter.numbers else ():
+        table[value.name] = value
     return table
 
 
@@ -229,6 +228,8 @@ def known_values() -> set[str]:
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
     found = {"machine_usd_per_hour", "margin"}
-    for text in ("prompt@teacher", "head@minilm", "full@minilm", "lora@minilm"):
-        found |= set(derive(parse(text), task, sizes))
+    for name in registry.names("adapters"):
+        adapter: registry.Adapter = registry.take("adapters", name)
+        base = "teacher" if adapter.needs_teacher else "minilm" if adapter.needs_base else ""
+        found |= set(derive(Recipe(adapter=name, base=base), task, sizes))
     return found

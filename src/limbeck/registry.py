@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from limbeck.errors import UsageError
 from limbeck.shelves import about, names
-from limbeck.types import Card, Example, Kind, Prediction, Predictor, Price, Recipe, Reply, Request, Task
+from limbeck.types import Card, Example, Kind, Prediction, Predictor, Price, Recipe, Reply, Request, Task, Value
 
 
 def take(shelf: str, name: str) -> Any:
@@ -87,9 +87,12 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Adapter:
-    """Which numbers move. Either `fit` (own way: head, majority, prompt), or `attach` and `merge` (a torch model in the
-    one training loop). attach(model, recipe) -> model with exactly the trainable parameters requiring grad;
-    merge(model) -> plain model of the base's class. cheap: refitted on train + dev before its test scoring, always.
+    """Which numbers move. Either `fit` (own way: head, majority, prompt), or `attach` (a torch model in the one training
+    loop). attach(model, recipe) -> model with exactly the trainable parameters requiring grad.
+    merge(model) -> plain model of the base's class; None where what was learnt does not fit into the base's weights.
+    save(model, folder) and load(folder) -> model: of what `merge` gave, or of the attached model, where it is no plain
+    transformers model; None: save_pretrained. numbers(recipe, task, rows) -> values of its own beside the general ones.
+    cheap: refitted on train + dev before its test scoring, always.
     group: baseline | prompt | student. modifiers: axes (context, rows, objective) whose modifiers make sense with it.
     args: regular expression of what may stand behind its colon, "" = nothing. The module that holds the record is
     imported to read a recipe: torch is imported inside the functions."""
@@ -105,6 +108,9 @@ class Adapter:
     fit: Callable[[FitJob], Fitted] | None = None
     attach: Callable[[Any, Recipe], Any] | None = None
     merge: Callable[[Any], Any] | None = None
+    save: Callable[[Any, Path], None] | None = None
+    load: Callable[[Path], Any] | None = None
+    numbers: Callable[[Recipe, Task, int], Sequence[Value]] | None = None
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,22 @@ class Status(StrEnum):
 
 
 class Origin(Frozen):
-    """Where a row came from. kind: gold | teacher | generated | retrieved | prompt. row: 1-based line or record."""
+    """Where a row came from. kind: gold | teacher | generated | retrieved | prompt. row: 1-based line or record.
+
+    What was bought or fetched says more. licence: of the source. teacher: who answered. request: the stored reply's
+    address. template: which of ours asked. votes: {answer: how often}. cost_usd: this row's share of its replies."""
 
     kind: str = "gold"
     source: str = ""
     row: int | None = None
     detail: str = ""
+    licence: str | None = None
+    teacher: str | None = None
+    request: str | None = None
+    template: str | None = None
+    temperature: float | None = None
+    votes: dict[str, int] | None = None
+    cost_usd: float | None = None
 
 
 class Example(Frozen):
@@ -213,7 +223,8 @@ class Request(Frozen):
 
 
 class Reply(Frozen):
-    """texts, finish: one per choice (finish: stop | length | ...). latency_ms: wall time of the request that
+    """texts, finish: one per choice (finish: stop | length | ...). address: where the store keeps it, its first 16
+    digits ("" = it came from no store). latency_ms: wall time of the request that
     succeeded. tokens as the provider billed them; estimated: it named none, so they are characters / 4."""
 
     texts: tuple[str, ...]
@@ -223,6 +234,7 @@ class Reply(Frozen):
     latency_ms: float = 0.0
     model: str = ""
     estimated: bool = False
+    address: str = ""
 
 
 class Price(Frozen):

@@ -12,7 +12,7 @@ from typing import Any
 
 from limbeck.need import need
 from limbeck.registry import Adapter
-from limbeck.types import Kind, Recipe
+from limbeck.types import Kind, Recipe, Task, Value
 
 
 def attach(model: Any, recipe: Recipe) -> Any:
@@ -49,6 +49,12 @@ def rank_of(recipe: Recipe) -> int:
     return int(recipe.args[0][1:]) if recipe.args else int(recipe.value("rank", 16))
 
 
+def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
+    rank = rank_of(recipe)
+    why = "as written in the recipe" if recipe.args else "enough for a 384-wide encoder on a small closed task"
+    return [Value(name="rank", value=rank, why=why), Value(name="alpha", value=2 * rank, why="twice the rank, the usual scale of 2")]
+
+
 LORA = Adapter(
     name="lora",
     group="student",
@@ -57,4 +63,5 @@ LORA = Adapter(
     modifiers=("rows", "objective"),
     attach=attach,
     merge=merge,
+    numbers=numbers,
 )

@@ -74,7 +74,8 @@ def length_of(feature: dict[str, Any]) -> int:
 
 
 def collate(features: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
-    """B features -> input_ids, attention_mask (B, T); labels (B,) int64 or float32. With options (N over the whole
+    """B features -> input_ids, attention_mask (B, T); labels (B,) int64 or float32; weight (B,) float32,
+    where rows do not count alike. With options (N over the whole
     batch): option_ids, option_mask (N, To) and option_row (N,), the row that each option belongs to."""
     batch: dict[str, Tensor] = {}
     batch["input_ids"], batch["attention_mask"] = pad([f["input_ids"] for f in features], pad_token_id)
@@ -83,4 +84,6 @@ def collate(features: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, 
         batch["option_row"] = torch.tensor([i for i, f in enumerate(features) for _ in f["options"]])
     if "labels" in features[0]:
         batch["labels"] = torch.tensor([f["labels"] for f in features])
+    if "weight" in features[0]:
+        batch["weight"] = torch.tensor([f["weight"] for f in features])
     return batch

@@ -82,7 +82,10 @@ HEADS: dict[str, type[nn.Module]] = {"cosine": CosineHead, "linear": LinearHead,
 
 
 class EncoderStudent(nn.Module):
-    """backbone: a transformers encoder. head_name: its key in HEADS, saved beside the weights."""
+    """backbone: a transformers encoder. head_name: its key in HEADS, saved beside the weights. adapter: the one on the
+    shelf that saves and loads the backbone, "" where it is a plain model."""
+
+    adapter = ""
 
     accepts_loss_kwargs = False  # the Trainer would read **kwargs otherwise
 

@@ -91,7 +91,7 @@ def _read(name: str) -> Base:
             f"sha256 of {weights[0]} is {sha}, not {record.sha256}",
             "pip install --force-reinstall 'limbeck[train]'",
         )
-    model, tokenizer = read_folder(folder)
+    model, tokenizer = read_model(folder), read_tokenizer(folder)
     family = family_of(model.config)
     return Base(
         name=name,
@@ -145,9 +145,21 @@ def download(hub_id: str) -> Path:
         ) from offline
 
 
-def read_folder(folder: Path) -> tuple[Any, Any]:
-    """(model in float32 without its pooler, tokenizer) of a local folder, by the family its config names."""
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+def read_tokenizer(folder: Path) -> Any:
+    """Raises ModelError where its files cannot be read."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as broken:
+        raise ModelError(
+            f"the tokenizer in {folder} cannot be loaded", (str(broken).splitlines() or [""])[0], "copy its files again"
+        ) from broken
+
+
+def read_model(folder: Path) -> Any:
+    """The model of a local folder in float32, without its pooler, by the family its config names."""
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -158,14 +170,13 @@ def read_folder(folder: Path) -> tuple[Any, Any]:
         logging.set_verbosity_error()  # it would tell of the pooler that is thrown away below
         model = kind.from_pretrained(folder, config=config, use_safetensors=True, trust_remote_code=False, dtype="float32")
         logging.set_verbosity(quiet)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as broken:
         raise ModelError(
             f"the model in {folder} cannot be loaded", (str(broken).splitlines() or [""])[0], "see whether transformers loads it by itself"
         ) from broken
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # students pool by the mean
-    return model.eval(), tokenizer
+    return model.eval()
 
 
 def family_of(config: Any) -> str:

@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from limbeck import render
+from limbeck import registry, render
 from limbeck.engine.batches import by_length
 from limbeck.engine.encoder import HEADS, EncoderStudent
 from limbeck.engine.gold import dev_score, target
-from limbeck.engine.load import read_folder
+from limbeck.engine.load import read_model, read_tokenizer
 from limbeck.engine.tokens import Tokens, pad, pad_id, tokenise
 from limbeck.errors import ModelError
 from limbeck.run import room_on_disk
@@ -151,13 +151,17 @@ def save_predictor(predictor: StudentPredictor, folder: Path) -> None:
     student = predictor.student
     with room_on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        student.backbone.save_pretrained(folder)
+        if student.adapter:
+            registry.take("adapters", student.adapter).save(student.backbone, folder)
+        else:
+            student.backbone.save_pretrained(folder)
         predictor.tokenizer.save_pretrained(folder)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in student.head.state_dict().items()}
         about = {
             "head": student.head_name,
             "hidden": student.backbone.config.hidden_size,
             "answers": len(predictor.task.labels),
+            "adapter": student.adapter,
             "max_length": predictor.max_length,
             "task": predictor.task.model_dump(mode="json"),
         }
@@ -166,7 +170,6 @@ def save_predictor(predictor: StudentPredictor, folder: Path) -> None:
 
 def load_predictor(folder: Path) -> StudentPredictor:
     """Raises ModelError where a file is missing or is not what was written."""
-    backbone, tokenizer = read_folder(folder)
     try:
         with safe_open(folder / HEAD, "pt") as file:
             about = json.loads(file.metadata()["limbeck"])
@@ -177,7 +180,10 @@ def load_predictor(folder: Path) -> StudentPredictor:
         raise ModelError(
             f"the head of the student in {folder} cannot be read", str(broken), "copy the folder again, or export it again"
         ) from broken
+    adapter = about.get("adapter", "")
+    backbone = registry.take("adapters", adapter).load(folder) if adapter else read_model(folder)
     student = EncoderStudent(backbone, about["head"], head).requires_grad_(False).eval()
+    student.adapter, tokenizer = adapter, read_tokenizer(folder)
     return StudentPredictor(student, tokenizer, task, about["max_length"])
 
 

@@ -21,7 +21,7 @@ from limbeck.types import sha_of
 def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     """Train the base with the parameters that the adapter lets move. dev chooses the epoch; chosen = {"epochs": n}.
     The same job in the same folder is taken up where it was killed."""
-    assert adapter.attach is not None and adapter.merge is not None
+    assert adapter.attach is not None
     speed = settle_speed(job)
     set_threads(speed.threads)
     numbers = read_numbers(job.recipe)
@@ -35,7 +35,8 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     student.to(pick_device())
     trainable = sum(p.numel() for p in checkpoint.trainable(student).values())
     predictor = StudentPredictor(student, base.tokenizer, job.task, length)
-    features = objective.features(job.task, job.train, base.tokenizer, length)
+    train = job.train if numbers.weight_by_confidence else [e.model_copy(update={"confidence": None}) for e in job.train]
+    features = objective.features(job.task, train, base.tokenizer, length)
     dev = predictor.tokenise(job.dev)
     dtype = torch.bfloat16 if speed.dtype == "bfloat16" else torch.float32
     progress = members(
@@ -46,7 +47,8 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
             judge=(lambda: judge(job.task, job.dev, predictor.logits(job.dev, dev, dtype=dtype))) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
         ),
     )  # fmt: skip
-    student.backbone = adapter.merge(student.backbone)
+    student.backbone = adapter.merge(student.backbone) if adapter.merge else student.backbone
+    student.adapter = adapter.name if adapter.save else ""
     student.requires_grad_(False).eval()
     by_clock = progress.stopped if "clock" in progress.stopped else ""
     return Fitted(
@@ -88,5 +90,5 @@ def members(n: int, training: loop.Training) -> loop.Progress:
 
 def fingerprint(job: FitJob, base: Base) -> str:
     """Of everything that decides the weights, so that a checkpoint of another job is never taken up."""
-    rows = [[(e.id, e.input, e.output, e.choices) for e in part] for part in (job.train, job.dev)]
+    rows = [[(e.id, e.input, e.output, e.choices, e.confidence) for e in part] for part in (job.train, job.dev)]
     return sha_of([job.recipe.id, job.task.sha(), job.seed, base.sha, render.VERSION, rows])

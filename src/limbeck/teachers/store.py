@@ -54,7 +54,7 @@ class Store:
                     batch.run()
                 finally:
                     self.report(teacher, purpose, known, batch)
-            return [outcomes[a] for a in addresses]
+            return [signed(outcomes[a], a) for a in addresses]
 
     def ledger(self) -> dict[str, Any]:
         """See `Ledger.totals`."""
@@ -86,3 +86,7 @@ class Store:
         if text not in self.warned:
             self.warned.add(text)
             self.log.warn(text)
+
+
+def signed(outcome: Outcome, address: str) -> Outcome:
+    return outcome.model_copy(update={"address": address[:16]}) if isinstance(outcome, Reply) else outcome
