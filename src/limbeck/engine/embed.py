@@ -30,7 +30,7 @@ _folder: list[Path] = []  # where the run at work keeps them; empty = in memory 
 def remember(folder: Path) -> None:
     """From here on vectors are kept in this folder; what it holds is read, what memory held is forgotten."""
     _kept.clear()
-    _folder[:] = [folder]
+    _folder[:] = [folder.absolute()]  # whoever embeds later may stand elsewhere
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="numpy") as held:
             facts = held.metadata()
