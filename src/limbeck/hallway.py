@@ -1,4 +1,4 @@
-"""The steps in order: prompt -> task -> examples -> recipes -> labels -> students -> report -> deployment.
+"""The steps in order: prompt -> task -> rows -> examples -> recipes -> labels -> students -> report -> deployment.
 
 Read `run` aloud. Each step reads what is before it, writes what is after it, and puts its done-marker last; the same
 command again does only what is missing, or what a changed prompt, row or setting has made stale."""
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import candidates, compare, recipes, registry, render
+from limbeck import candidates, compare, recipes, registry, render, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.estimate import Estimate, estimate
@@ -51,6 +51,7 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
         announce(folder, given, log)
         save_prompt(folder, given)
         task = find_task(folder, given, store, log)
+        make_rows(folder, given, task, store, log, began)
         splits = find_examples(folder, given, task, log)
         plan = find_recipes(folder, given, task, splits, log)
         labelled = find_labels(folder, given, task, splits, store, log)
@@ -61,12 +62,28 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
     return must_have_verdict(report, settings)
 
 
+def rows(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> tuple[Task, list[Example], dict[str, Any]]:
+    """`limbeck rows`: the hallway as far as the rows, in the same folder, so that a run takes them up at no cost.
+    (task, rows, facts: counts, used, said)."""
+    began = time.monotonic()
+    given = preflight(settings, prompt)
+    folder.create()
+    with folder.locked(), closing(Store(folder.store, cap_usd=settings.budget_usd, log=log)) as store:
+        log.path = folder.events
+        save_prompt(folder, given)
+        task = find_task(folder, given, store, log)
+        made = make_rows(folder, given, task, store, log, began)
+        return task, made, {**supply.facts(folder), "spent_usd": store.spent_usd}
+
+
 def look(settings: Settings, prompt: str) -> tuple[Given, Plan, Splits]:
     """--dry-run: everything that costs nothing. Writes nothing, asks nobody."""
     given = preflight(settings, prompt)
     task = by_rules(given)
-    given, splits, rows = cut(given, task)
-    return given, make_plan(given, task, splits, rows), splits
+    if given.makes_rows:
+        return given, *supply_plan(given, task)
+    given, splits, every = cut(given, task)
+    return given, make_plan(given, task, *sizes_of(given, task, splits, every)), splits
 
 
 def announce(folder: RunFolder, given: Given, log: Log) -> None:
@@ -110,13 +127,32 @@ def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
     return task
 
 
+def make_rows(folder: RunFolder, given: Given, task: Task, store: Store, log: Log, began: float) -> list[Example]:
+    """Rows from the prompt alone: data sets that fit are looked for, the teacher writes more, votes label them."""
+    if not given.makes_rows:
+        return []
+    inputs = supply.inputs(given, task)
+    if not folder.is_done("rows", inputs):
+        log.event("step", step="rows", wanted=supply.how_many(task, given.settings).value)
+        deadline = began + given.settings.budget_s
+        ask_for = asker(store, given.teacher, log, deadline) if given.teacher else None
+        label_for = asker(store, given.labeller, log, deadline) if given.labeller else None
+        found = supply.make(given, task, ask_for, label_for, log)
+        supply.write(folder, found)
+        if found.complete:
+            folder.mark_done("rows", inputs, supply.files(folder))
+    given.supplied = supply.read(folder)
+    given.warnings += supply.facts(folder)["said"]
+    return given.supplied
+
+
 def examples_inputs(given: Given) -> dict[str, Any]:
     return {"rows": rows_sha(given), "seed": given.settings.seed}
 
 
 def find_examples(folder: RunFolder, given: Given, task: Task, log: Log) -> Splits:
     """Clean, cut, guard against leaks, freeze. Test is fixed here, before anything is trained."""
-    inputs = {**examples_inputs(given), "task": task.sha()}
+    inputs = {**examples_inputs(given), "task": task.sha(), "made": sha_of([(r.id, r.input, r.output) for r in given.supplied])}
     if folder.is_done("examples", inputs):
         return read_json(folder.splits, Splits)
     log.event("step", step="examples")
@@ -133,7 +169,8 @@ def find_examples(folder: RunFolder, given: Given, task: Task, log: Log) -> Spli
 # ---- recipes, with the estimate before money is spent ----------------------------------------------------------------
 
 
-def make_plan(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> Plan:
+def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> tuple[recipes.Sizes, list[Example]]:
+    """(sizes, training rows)."""
     by_id = {r.id: r for r in rows}
     train = [by_id[i] for i in splits.train.ids]
     sizes = recipes.Sizes(
@@ -145,6 +182,16 @@ def make_plan(given: Given, task: Task, splits: Splits, rows: Sequence[Example])
         chars=sum(len(r.input) for r in train) / max(1, len(train)),
         options=sum(len(r.choices or ()) for r in train) / max(1, len(train)),
     )
+    return sizes, train
+
+
+def supply_plan(given: Given, task: Task) -> tuple[Plan, Splits]:
+    """Before there are rows: as many as are wanted, as long as the demonstrations are."""
+    sizes, train, splits = supply.expected(given, task)
+    return make_plan(given, task, sizes, train), splits
+
+
+def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Example]) -> Plan:
     teacher = given.teacher
     wanted = given.wanted or recipes.parse_all(recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording)))
     planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
@@ -152,7 +199,7 @@ def make_plan(given: Given, task: Task, splits: Splits, rows: Sequence[Example])
 
 
 def find_recipes(folder: RunFolder, given: Given, task: Task, splits: Splits, log: Log) -> Plan:
-    plan = make_plan(given, task, splits, read_lines(folder.rows, Example))
+    plan = make_plan(given, task, *sizes_of(given, task, splits, read_lines(folder.rows, Example)))
     write_json(
         folder.recipes, {"recipes": [r.model_dump(mode="json") for r in plan.recipes], "estimate": plan.estimate.model_dump(mode="json")}
     )

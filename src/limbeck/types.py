@@ -357,14 +357,22 @@ class Card(Frozen):
 class Settings(Frozen):
     """What the user asked for, after front matter and command line are merged. Paths are as given.
 
-    budget_usd, budget_s: hard caps. columns: {ours: theirs}. overrides: --set name=value. machine_usd_per_hour:
-    what an hour of this machine is worth in the break-even."""
+    budget_usd, budget_s: hard caps. columns: {ours: theirs}. overrides: --set name=value.
+    make: how many rows to make from the prompt (None: as many as the task needs where there are no rows, else none).
+    sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
+    votes: labelling requests per made or unlabelled row. bases: so many retrieved base models enter as candidates."""
 
     prompt: str
     rows: tuple[str, ...] = ()
     dev: str | None = None
     test: str | None = None
     unlabelled: str | None = None
+    make: int | None = None
+    sources: tuple[str, ...] = ()
+    labeller: str | None = None
+    labeller_price: Price | None = None
+    votes: int = 3
+    bases: int = 1
     columns: dict[str, str] = {}
     kind: str | None = None
     teacher: str | None = None

@@ -15,6 +15,7 @@ from limbeck.errors import LimbeckError
 
 COMMANDS = {
     "run": ("limbeck.cli.run:run", "From a prompt file to a verdict and a student."),
+    "rows": ("limbeck.cli.rows:rows", "From a prompt alone to labelled rows, with where each came from."),
     "report": ("limbeck.cli.show:report", "The table of a finished run, rebuilt without a model."),
     "explain": ("limbeck.cli.show:explain", "Where a row came from, and what each candidate answered on it."),
     "predict": ("limbeck.cli.predict:predict", "Answer new rows with a student."),

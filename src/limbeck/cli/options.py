@@ -12,13 +12,18 @@ from limbeck.tasks.frontmatter import split_front_matter
 from limbeck.teachers.prices import parse_price
 from limbeck.types import Settings
 
-LISTS = ("rows", "candidates")
 PATHS = ("dev", "test", "unlabelled")
 KNOWN = (
     "rows",
     "dev",
     "test",
     "unlabelled",
+    "make",
+    "sources",
+    "labeller",
+    "labeller_price",
+    "votes",
+    "bases",
     "columns",
     "kind",
     "teacher",
@@ -53,7 +58,7 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             "correct or remove that line",
         )
     beside(options, file.parent)
-    options.update({k: v for k, v in given.items() if v not in (None, (), {}, False)})
+    options.update({k: v for k, v in given.items() if v is not None and v is not False and v != () and v != {}})
     usd, seconds = budget(options.get("budget"))
     try:
         settings = Settings(
@@ -62,6 +67,12 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             dev=options.get("dev"),
             test=options.get("test"),
             unlabelled=options.get("unlabelled"),
+            make=whole(options, "make", 0, 0) if options.get("make") is not None else None,
+            sources=as_list(options.get("sources")),
+            labeller=options.get("labeller"),
+            labeller_price=parse_price(str(options["labeller_price"])) if options.get("labeller_price") is not None else None,
+            votes=whole(options, "votes", 3, 1),
+            bases=whole(options, "bases", 1, 0),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
             kind=options.get("kind"),
             teacher=options.get("teacher"),
@@ -80,6 +91,13 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
     return settings, prompt, out
 
 
+def whole(options: dict[str, Any], name: str, default: int, least: int) -> int:
+    value = int(options[name]) if options.get(name) is not None else default
+    if value < least:
+        raise UsageError(f"--{name} has to be at least {least}", f"it is {value}", f"--{name} {default}")
+    return value
+
+
 def beside(options: dict[str, Any], folder: Path) -> None:
     """Paths of the front matter, seen from where the prompt file lies."""
 
@@ -91,10 +109,12 @@ def beside(options: dict[str, Any], folder: Path) -> None:
     for name in PATHS:
         if options.get(name):
             options[name] = near(str(options[name]))
-    for prefix in ("recorded:", "local:."):
-        if str(options.get("teacher") or "").startswith(prefix):
-            head, _, rest = str(options["teacher"]).partition(":")
-            options["teacher"] = f"{head}:{near(rest)}"
+    for name in ("teacher", "labeller"):
+        for prefix in ("recorded:", "local:."):
+            if str(options.get(name) or "").startswith(prefix):
+                head, _, rest = str(options[name]).partition(":")
+                options[name] = f"{head}:{near(rest)}"
+    options |= {"sources": [s if not s.startswith("folder:") else f"folder:{near(s[7:])}" for s in as_list(options.get("sources"))]}
 
 
 def as_list(value: Any) -> tuple[str, ...]:

@@ -14,13 +14,21 @@ from limbeck.types import Example, Kind, Split, Splits, Task, canonical_json
 LEAST = 8  # gold rows without a test file
 TEST_SHARE, TEST_MIN, TEST_MAX = 0.20, 20, 1000
 DEV_SHARE, DEV_MIN, DEV_MAX = 0.15, 10, 1000
+HUMAN = 20  # rows of the user's own from which on a human estimate is worth its interval
+SYNTHETIC_MAX = 300
 BINS = 5  # quantile bins that stratify a score
 
 
 def make_splits(
-    task: Task, gold: Sequence[Example], dev: Sequence[Example] | None = None, test: Sequence[Example] | None = None, seed: int = 0
+    task: Task,
+    gold: Sequence[Example],
+    dev: Sequence[Example] | None = None,
+    test: Sequence[Example] | None = None,
+    seed: int = 0,
+    test_how: str = "",
 ) -> tuple[Splits, list[Example], list[Example], list[Example]]:
-    """(splits, train, dev, test). dev, test: given rows, used as they are; None = cut from gold. The same rows and seed
+    """(splits, train, dev, test). dev, test: given rows, used as they are; None = cut from gold. test_how: where the test rows
+    came from, if not from a file. The same rows and seed
     give the same cut. Raises UsageError where there are too few rows to cut a test from."""
     if test is None and len(gold) < LEAST:
         raise UsageError(
@@ -37,7 +45,7 @@ def make_splits(
         rest, test_rows, units = cut(task, rest, units, size_of_test(len(rest)), f"{seed} test")
         said.append(f"{len(test_rows)} test rows cut from {len(gold)}")
     else:
-        said.append(f"{len(test_rows)} test rows as given")
+        said.append(test_how or f"{len(test_rows)} test rows as given")
     dev_rows = list(dev or [])
     if dev is None:
         before = len(rest)
@@ -50,10 +58,31 @@ def make_splits(
     else:
         said.append(f"{len(dev_rows)} dev rows as given")
     by = {Kind.LABEL: "stratified by label, ", Kind.SCORE: "stratified by score, "}.get(task.kind, "")
-    method = f" ({by}{together}, seed {seed})" if test is None or dev is None else ""
+    method = f" ({by}{together}, seed {seed})" if test is None or dev is None or test_how else ""
     rest, dev_rows, test_rows, renamed = distinct_ids(rest, dev_rows, test_rows)
     how = f"{', '.join(said)}{method}; {len(rest)} train rows{renamed}."
     return Splits(train=split_of(rest), dev=split_of(dev_rows), test=split_of(test_rows), seed=seed, how=how), rest, dev_rows, test_rows
+
+
+def test_of_made(task: Task, gold: Sequence[Example], made: Sequence[Example], seed: int) -> tuple[list[Example], list[Example], str]:
+    """(rows that stay, test rows, in words) where rows were made from the prompt. With HUMAN rows of the user's own or
+    more, test holds some of these and some of the made ones, so that both estimates can be compared; with fewer, only
+    made ones, and the user's own are kept for training."""
+    if len(made) < LEAST and len(gold) < LEAST:
+        raise UsageError(
+            f"too few rows to cut a test split from: at least {LEAST} are needed",
+            f"{len(gold)} of yours, {len(made)} made",
+            "a larger --budget, more with --make N, or rows of your own with --rows FILE",
+        )
+    rest, human = list(gold), []
+    if len(gold) >= HUMAN:
+        rest, human, _ = cut(task, rest, kept_together(rest)[0], max(HUMAN, size_of_test(len(gold))), f"{seed} test")
+    left, synthetic = list(made), []
+    if len(made) >= LEAST:
+        size = min(SYNTHETIC_MAX, size_of_test(len(made)))
+        left, synthetic, _ = cut(task, left, kept_together(left)[0], size, f"{seed} synthetic test")
+    said = f"{len(synthetic)} test rows cut from {len(made)} made ones" + (f", {len(human)} from your {len(gold)}" if human else "")
+    return [*rest, *left], [*human, *synthetic], said
 
 
 def split_of(rows: Sequence[Example]) -> Split:

@@ -15,6 +15,7 @@ from limbeck.sources.readers import Record, Stream, Warn, read_records
 from limbeck.types import Example, Frozen, Origin, canonical_json
 
 OURS = ("input", "output", "choices", "rationale", "id")
+MADE = ("generated", "retrieved", "teacher")  # kinds of origin that are no human's
 _LIKELY = {  # names that other people's files use, for the suggestion in an error; never assumed
     "input": (
         "text",
@@ -202,8 +203,25 @@ def example(path: Path, number: int, record: Record, columns: dict[str, str], ne
         output=output or None,
         choices=choices,
         rationale=as_text(get["rationale"]).strip() or None,
-        origin=Origin(kind="gold", source=path.name, row=number),
+        origin=(made := made_by_us(record)) or Origin(kind="gold", source=path.name, row=number),
+        confidence=confidence_of(record) if made else None,
     )
+
+
+def made_by_us(record: Record) -> Origin | None:
+    """A row that was generated, retrieved or labelled by a teacher keeps saying so, whatever file it comes in."""
+    said = record.get("origin")
+    if not isinstance(said, dict) or said.get("kind") not in MADE:
+        return None
+    try:
+        return Origin.model_validate(said)
+    except ValueError as wrong:
+        raise Bad(f"an origin that cannot be read: {str(said)[:60]}") from wrong
+
+
+def confidence_of(record: Record) -> float | None:
+    value = record.get("confidence")
+    return float(value) if isinstance(value, int | float) and 0.0 <= value <= 1.0 else None
 
 
 def as_text(value: Any) -> str:
