@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import SchedulerType
 
-from limbeck.engine import checkpoint
+from limbeck.engine import checkpoint, prefix
 from limbeck.engine.batches import LengthBatches, collate, length_of
 from limbeck.engine.numbers import Numbers
 from limbeck.registry import Note, Objective
@@ -71,13 +72,23 @@ def run(training: Training) -> Progress:
     if before is not None and read_progress(checkpoint.read(before)[1]).stopped:
         loop.take_up(before)
     else:
-        loop.train(resume_from_checkpoint=str(before) if before else None)
+        with reused(training) as said:
+            if said:
+                training.note(0, 1, said)
+            loop.train(resume_from_checkpoint=str(before) if before else None)
     checkpoint.restore(training.model, loop.kept())
     if loop.args.should_save:
         facts = {"fingerprint": training.fingerprint, **vars(loop.progress)}
         checkpoint.write(training.folder, "trained", checkpoint.snapshot(training.model), facts)
         loop.forget_epochs()
     return loop.progress
+
+
+def reused(training: Training) -> AbstractContextManager[str]:
+    """Frozen lower layers computed once, where the numbers allow it."""
+    if not training.numbers.reuse_prefix:
+        return nullcontext("")
+    return prefix.reuse(training.model, training.features, training.pad_token_id, training.folder, training.bf16)
 
 
 def read_progress(facts: dict[str, Any]) -> Progress:
