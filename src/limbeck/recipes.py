@@ -205,7 +205,6 @@ def training_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None
             3e-4 if many else 2e-4,
             "short trainings that are averaged take a large step" if many else "few classes: a smaller step was better",
         )
-        put("reuse_prefix", False, "measured without: frozen layers keep their dropout, which costs a sixth of the time")
         put(
             "freeze_layers",
             2 if many else 0,

@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": ("limbeck.cli.predict:predict", "Answer new rows with a student."),
     "list": ("limbeck.cli.shelf:list_", "What there is: adapters, metrics, teachers, ..."),
     "info": ("limbeck.cli.shelf:info", "One thing from a shelf, whole; `info recipes` for the grammar."),
+    "bench": ("limbeck.cli.bench:bench", "Studies: every adapter on the same rows, resumable."),
     "doctor": ("limbeck.cli.doctor:doctor", "What is installed, keys present, cores, GPU, disk."),
 }
 

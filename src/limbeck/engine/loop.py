@@ -109,9 +109,13 @@ class Loop(Trainer):
         n = training.numbers
         lengths = [length_of(f) for f in training.features]
         self.batches = LengthBatches(lengths, n.batch_rows, n.batch_tokens, n.epochs, training.seed)
+        if n.steps:  # whole epochs are planned, the last one is broken off
+            epochs = -(-n.steps // len(self.batches))
+            self.batches = LengthBatches(lengths, n.batch_rows, n.batch_tokens, epochs, training.seed)
+        steps = n.steps or n.epochs * len(self.batches)
         args = TrainingArguments(
-            output_dir=str(training.folder), num_train_epochs=n.epochs, per_device_train_batch_size=n.batch_rows,
-            max_grad_norm=n.clip, lr_scheduler_type=SchedulerType(n.schedule), warmup_steps=round(n.warmup * n.epochs * len(self.batches)),
+            output_dir=str(training.folder), num_train_epochs=n.epochs, max_steps=n.steps or -1, per_device_train_batch_size=n.batch_rows,
+            max_grad_norm=n.clip, lr_scheduler_type=SchedulerType(n.schedule), warmup_steps=round(n.warmup * steps),
             seed=training.seed, report_to=[], disable_tqdm=True, logging_strategy="no", save_strategy="no", eval_strategy="no",
             logging_nan_inf_filter=False, dataloader_pin_memory=False, remove_unused_columns=False, label_names=["labels"],
         )  # fmt: skip

@@ -1,0 +1,71 @@
+"""`limbeck bench`: the studies that the package brings along."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group()
+def bench() -> None:
+    """Studies over public data sets: resumable grids whose results are files."""
+
+
+@bench.command()
+@click.option("--folder", default="bench/adapters", metavar="DIR", help="The study: default.json, experiments/, results/.")
+@click.option("--data", "shared", metavar="DIR", help="Public data sets, one folder each (default ../shared/data, or $LIMBECK_SHARED/data).")
+@click.option("--only", multiple=True, metavar="NAME", help="Experiments or data sets; more than once.")
+@click.option("--full", is_flag=True, help="The whole grid, not the core.")
+@click.option("--jobs", default=1, show_default=True, help="Cells at once, each with its own process and threads.")
+@click.option("--table", is_flag=True, help="Run nothing: print what there is, and draw the page.")
+def adapters(folder: str, shared: str | None, only: tuple[str, ...], full: bool, jobs: int, table: bool) -> None:
+    """Every adapter on the same base, rows, seeds and steps or time; the same command again runs what is missing."""
+    from limbeck.bench import cells, tables
+
+    place = Path(folder)
+    grid = cells.cells(place, full, only)
+    if not table:
+        public = Path(shared) if shared else Path(os.environ.get("LIMBECK_SHARED", "../shared")) / "data"
+        todo = [c for c in grid if c.result is None]
+        click.echo(f"{len(grid)} cells, {len(grid) - len(todo)} there, {len(todo)} to run", err=True)
+        cells.read_set(public, grid[0].data, "test").__next__()  # says at once what is missing
+        with ThreadPoolExecutor(jobs) as pool:
+            for cell, failed in pool.map(lambda c: (c, run_one(c, public)), todo):
+                click.echo(f"{time.strftime('%H:%M')} {cell.data} seed {cell.seed} {cell.experiment}: {failed or said(cell)}", err=True)
+    click.echo(tables.markdown(grid))
+    click.echo(f"page  {tables.write_page(place, grid, 'Adapters: full fine-tuning against parameter-efficient ones')}", err=True)
+
+
+def run_one(cell: Any, public: Path) -> str:
+    """The cell in a process of its own; "" or why it failed. A cell that fails is missing, the grid goes on."""
+    from limbeck.bench import cells
+
+    rows = {split: list(cells.read_set(public, cell.data, split)) for split in ("train", "test")}
+    rows["similar"] = list(cells.read_set(public, "glue_stsb", "test"))[:200]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "cell.json"
+        given = {"experiment": cell.experiment, "data": cell.data, "seed": cell.seed, "config": cell.config, "rows": rows}
+        file.write_text(json.dumps(given), encoding="utf-8")
+        threads = str(cell.config["threads"])
+        done = subprocess.run(
+            [sys.executable, "-m", "limbeck.bench.adapters", str(file)],
+            capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"},
+        )  # fmt: skip
+    if done.returncode:
+        return "failed: " + (done.stderr.strip().splitlines() or ["no message"])[-1]
+    cells.write(cell, {**json.loads(done.stdout.strip().splitlines()[-1]), "stamp": cells.stamp(Path.cwd())})
+    return ""
+
+
+def said(cell: Any) -> str:
+    found = cell.result
+    return ", ".join(f"{b.replace('_', ' ')} {found[b]['value']:.3f} in {found[b]['train_s']:.0f} s" for b in ("equal_steps", "equal_time"))
