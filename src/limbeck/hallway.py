@@ -76,6 +76,11 @@ def rows(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> tuple[
         return task, made, {**supply.facts(folder), "spent_usd": store.spent_usd}
 
 
+def rows_wanted(settings: Settings, prompt: str) -> int:
+    """How many rows `limbeck rows` makes where nobody says."""
+    return int(supply.how_many(by_rules(preflight(settings.model_copy(update={"make": 1}), prompt)), settings).value)
+
+
 def look(settings: Settings, prompt: str) -> tuple[Given, Plan, Splits]:
     """--dry-run: everything that costs nothing. Writes nothing, asks nobody."""
     given = preflight(settings, prompt)
@@ -141,7 +146,8 @@ def make_rows(folder: RunFolder, given: Given, task: Task, store: Store, log: Lo
         supply.write(folder, found)
         if found.complete:
             folder.mark_done("rows", inputs, supply.files(folder))
-    given.supplied = supply.read(folder)
+    given.supplied, put_aside = supply.read(folder)
+    given.rejected += put_aside
     given.warnings += supply.facts(folder)["said"]
     return given.supplied
 

@@ -29,6 +29,7 @@ HALLWAY = {
     "recipes",
     "report",
     "stats",
+    "supply",
     "verdict",
 }
 DOORS = {"cli", "serve", "web", "testing", "bench", "__init__"}
