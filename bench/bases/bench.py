@@ -6,7 +6,8 @@ Writes result.json beside itself. tasks.jsonl: prompts written for the purpose, 
 of its answers, the stated criterion for a fitting base, the parts of names that meet it in the shipped catalogue, and a
 hypothetical model card. No teacher was at hand: the cards were written by the author of the prompts in its
 place, so the figures with cards are what a good teacher may reach, not a measurement of one. Filters are those of a user
-who names the language of the rows; machine and time are left out, so that every machine prints the same."""
+who names the language of the rows; machine and time are left out, so that every machine prints the same. recall@5 is the
+share of prompts with at least one fitting base among the first five."""
 
 from __future__ import annotations
 
@@ -79,7 +80,7 @@ def place(task: dict[str, Any], source: str, score: str, catalogue: Catalogue) -
 
 
 def figures(places: list[float], published: list[float]) -> dict[str, Any]:
-    """found_at_5: share of prompts with a fitting base among the first five. Intervals: 95 %, 10,000 draws of prompts; the
+    """Intervals: 95 %, 10,000 draws of prompts; the
     difference to the published form (words x downloads) is paired."""
     hit, reciprocal = np.array([p <= K for p in places], float), np.array([1 / p for p in places])
     over = reciprocal - np.array([1 / p for p in published])
@@ -89,8 +90,8 @@ def figures(places: list[float], published: list[float]) -> dict[str, Any]:
         return [round(float(v), 3) for v in np.quantile(values[draws].mean(1), [0.025, 0.975])]
 
     return {
-        "found_at_5": round(float(hit.mean()), 3),
-        "found_at_5_interval": interval(hit),
+        "recall_at_5": round(float(hit.mean()), 3),
+        "recall_at_5_interval": interval(hit),
         "mrr": round(float(reciprocal.mean()), 3),
         "mrr_interval": interval(reciprocal),
         "mrr_over_published": round(float(over.mean()), 3),
@@ -103,10 +104,12 @@ def show(result: dict[str, Any]) -> None:
         print(f"{split}: {result[split]['prompts']} prompts, {result['models']} models")
         for source in ("task", "card"):
             for name, f in result[split][source].items():
-                low, high = f["found_at_5_interval"]
+                low, high = f["recall_at_5_interval"]
                 mlow, mhigh = f["mrr_interval"]
                 mark = "*" if name == result["chosen"][source] else " "
-                print(f" {mark}{source:5}{name:20} recall@5 {f['found_at_5']:.3f} [{low:.3f}, {high:.3f}]  MRR {f['mrr']:.3f} [{mlow:.3f}, {mhigh:.3f}]")
+                print(
+                    f" {mark}{source:5}{name:20} recall@5 {f['recall_at_5']:.3f} [{low:.3f}, {high:.3f}]  MRR {f['mrr']:.3f} [{mlow:.3f}, {mhigh:.3f}]"
+                )
         for source in ("task", "card"):
             if missed := result[split].get(f"{source}: not in the first five by {result['chosen'][source]}"):
                 print(f"  {source}: not in the first five by {result['chosen'][source]}: {', '.join(missed)}")

@@ -16,6 +16,14 @@ SYSTEM = """Somebody wants to fine-tune a small pretrained language model for a 
 40 to 80 words. Name no real model. Do not carry the task out.
 Reply with JSON: {"card": "..."}"""
 FEWEST_WORDS = 5  # fewer describe nothing
+MOST_LABELS = 40
+USED_FOR = {
+    Kind.LABEL: "encoder, classification",
+    Kind.CHOICE: "encoder, choice",
+    Kind.SCORE: "sentence encoder, similarity",
+    Kind.TEXT: "text-to-text, generation",
+    Kind.FIELDS: "assistant, JSON",
+}
 
 
 def card_request(task: Task) -> Request:
@@ -28,9 +36,10 @@ def card_request(task: Task) -> Request:
 
 
 def task_text(task: Task) -> str:
-    """Instruction, labels and language: all that is known offline."""
-    labels = f"\nLabels: {', '.join(task.labels[:40])}" if task.kind is Kind.LABEL and task.labels else ""
-    return f"{task.instruction.strip()}{labels}\n{LANGUAGES.get(task.language, task.language)}"
+    """All that is known offline: instruction, labels, language, and the words of cards for this kind of answer (without
+    them the ranking was worse on the tuning prompts of bench/bases)."""
+    labels = f" {', '.join(task.labels[:MOST_LABELS])}" if task.kind is Kind.LABEL else ""
+    return f"{task.instruction.strip()}{labels}\n{LANGUAGES.get(task.language, task.language)} {USED_FOR[task.kind]}"
 
 
 def query_for(task: Task, ask: Ask | None) -> tuple[str, str, str]:

@@ -89,7 +89,9 @@ def read(path: Path) -> Catalogue:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as missing:
-        raise UsageError(f"there is no catalogue {path}", f"--catalogue {path}", "limbeck find base PROMPT --refresh writes one") from missing
+        raise UsageError(
+            f"there is no catalogue {path}", f"--catalogue {path}", "limbeck find base PROMPT --refresh writes one"
+        ) from missing
     except (OSError, ValueError) as broken:
         raise UsageError(f"cannot read the catalogue {path}", str(broken), "remove it, or: limbeck find base PROMPT --refresh") from broken
     if not isinstance(plain, dict) or not isinstance(plain.get("models"), list):

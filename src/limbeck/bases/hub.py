@@ -14,7 +14,15 @@ from limbeck.bases.catalogue import LANGUAGES, MANY, Catalogue, Model, user_file
 from limbeck.errors import LimbeckError, MissingError
 from limbeck.need import need
 
-KINDS = ("fill-mask", "feature-extraction", "sentence-similarity", "text-generation", "text2text-generation", "summarization", "translation")
+KINDS = (
+    "fill-mask",
+    "feature-extraction",
+    "sentence-similarity",
+    "text-generation",
+    "text2text-generation",
+    "summarization",
+    "translation",
+)
 PER_KIND = 200
 MOST_PARAMETERS = 4_000_000_000
 EXPAND = ["safetensors", "tags", "downloads", "gated", "config", "cardData", "pipeline_tag"]
@@ -68,7 +76,9 @@ def nothing_came(endpoint: str, failed: dict[str, str], skipped: int) -> Limbeck
         what, have = f"the Hub at {endpoint} cannot be asked", next(iter(failed.values()))
     else:
         what, have = f"the Hub at {endpoint} named no model that could be a base", f"{skipped} were put aside"
-    return MissingError(what, have, "with a network and without HF_HUB_OFFLINE: the same command again; without --refresh the shipped catalogue is used")
+    return MissingError(
+        what, have, "with a network and without HF_HUB_OFFLINE: the same command again; without --refresh the shipped catalogue is used"
+    )
 
 
 def take(info: Any, models: dict[str, Model], skipped: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from limbeck import registry
 from limbeck.bases.catalogue import Model
 from limbeck.errors import LimbeckError
+from limbeck.need import need
 
 # Bytes a parameter while training in float32. full: weights 4, gradients 4, two moments of Adam 8. lora: frozen weights 4,
 # and a little for the updates. head: weights 4. Activations come on top, see ROOM_MB.
@@ -90,8 +91,7 @@ def main_memory_mb() -> float:
 
 def measured_gflops(size: int = 768, times: int = 5) -> float:
     """The best of a few products of two square float32 matrices: 2 size^3 operations each."""
-    import numpy as np
-
+    np = need("numpy", extra="train")
     matrix = np.ones((size, size), np.float32)
     best = float("inf")
     for _ in range(times):

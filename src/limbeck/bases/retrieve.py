@@ -1,20 +1,22 @@
 """Which base to start from: filter the catalogue with reasons, rank what is left, and say why.
 
-task --> query (the teacher's model card, or the task's text) --> score each model, -inf where a filter speaks --> the best k
+task --> query (the teacher's model card, or what the task says) --> score each model, -inf where a filter speaks --> the best k
 
 Nothing is indexed beforehand: a few hundred cards are compared in milliseconds, so no index can be older than the list."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limbeck.bases.card import query_for
 from limbeck.bases.catalogue import LANGUAGES, MANY, Catalogue, Model, load_catalogue
 from limbeck.bases.machine import Machine, is_here, memory_needed_mb, this_machine, training_s
 from limbeck.errors import UsageError
+from limbeck.need import need
 from limbeck.registry import Ask, near
 from limbeck.types import Frozen, Kind, Task
 
@@ -49,6 +51,9 @@ class Limits:
     here: bool = False
 
     def __post_init__(self) -> None:
+        if self.language is not None and not re.fullmatch(r"[a-z]{2,3}", self.language):
+            code = next((code for code, name in LANGUAGES.items() if name.casefold() == self.language.casefold()), "de")
+            raise UsageError(f"{self.language!r} is no language code", "codes are ISO 639-1, such as en, de, zh", f"--language {code}")
         for name, given, known in (("family", self.families, FAMILIES), ("adapter", self.adapters, ADAPTERS)):
             if unknown := [value for value in given if value not in known]:
                 raise UsageError(f"unknown {name} {unknown[0]!r}", near(unknown[0], known), f"one of {', '.join(known)}")
@@ -170,18 +175,22 @@ def needs(model: Model, adapter: str, limits: Limits, machine: Machine) -> str:
 # ---- ranking ---------------------------------------------------------------------------------------------------------
 
 
-def words(query: str, models: Sequence[Model]) -> np.ndarray:
-    """(n,) BM25."""
+def ranker() -> Any:
+    """The engine's, when it is first needed: it imports torch. Raises MissingExtra without it."""
+    need("torch", extra="train")
     from limbeck.engine import rank
 
-    return rank.by_words(query, [model.card() for model in models])
+    return rank
+
+
+def words(query: str, models: Sequence[Model]) -> np.ndarray:
+    """(n,) BM25."""
+    return ranker().by_words(query, [model.card() for model in models])
 
 
 def meaning(query: str, models: Sequence[Model]) -> np.ndarray:
     """(n,) cosine of the embeddings, negative ones put at 0."""
-    from limbeck.engine import rank
-
-    return rank.by_meaning(query, [model.card() for model in models]).clip(0)
+    return ranker().by_meaning(query, [model.card() for model in models]).clip(0)
 
 
 def popular(similarity: Score) -> Score:
@@ -197,9 +206,7 @@ def popular(similarity: Score) -> Score:
 
 def fused(*scores: Score) -> Score:
     def score(query: str, models: Sequence[Model]) -> np.ndarray:
-        from limbeck.engine import rank
-
-        return rank.fuse(*(one(query, models) for one in scores))
+        return ranker().fuse(*(one(query, models) for one in scores))
 
     return score
 
@@ -212,7 +219,7 @@ SCORES: dict[str, Score] = {
     "fused": fused(words, meaning),
     "fused x downloads": fused(popular(words), popular(meaning)),
 }
-CHOSEN = {"card": "fused", "task": "meaning x downloads"}  # by MRR on the tuning prompts of bench/bases
+CHOSEN = {"card": "fused", "task": "meaning"}  # by MRR on the tuning prompts of bench/bases
 
 
 def masked(scores: np.ndarray, out: Sequence[bool]) -> np.ndarray:
@@ -235,7 +242,8 @@ def proposal(model: Model, score: float, task: Task, limits: Limits, machine: Ma
         f"its card shares the words {', '.join(shared[:6])}" if shared else "close in meaning, no word in common",
         f"reads {LANGUAGES.get(language, language)}" + ("" if by_itself else " among many languages"),
         f"{model.family}, {model.parameters / 1e6:,.0f}M parameters, {model.size_mb:,.0f} MB, licence {model.licence}",
-        f"on {machine.what}: {needs(model, adapters[0], limits, machine)}" + (f"; {', '.join(adapters[1:])} fit too" if adapters[1:] else ""),
+        f"on {machine.what}: {needs(model, adapters[0], limits, machine)}"
+        + (f"; {', '.join(adapters[1:])} fit too" if adapters[1:] else ""),
         "already on this machine" if here else "not on this machine, and offline" if machine.offline else "has to be downloaded once",
     ]
     if model.gated:
@@ -246,8 +254,7 @@ def proposal(model: Model, score: float, task: Task, limits: Limits, machine: Ma
 def shared_words(query: str, models: Sequence[Model]) -> list[list[str]]:
     """Per model the words that its card has in common with the query, the rarest in the catalogue first; not those that
     stand in one card of five."""
-    from limbeck.engine.rank import words as split
-
+    split = ranker().words
     asked = set(split(query))
     cards = [set(split(model.card())) & asked for model in models]
     often = Counter(word for card in cards for word in card)
@@ -262,6 +269,7 @@ def notes(note: str, found: Sequence[Found], dropped: dict[str, str], machine: M
     if machine.offline and found and not any(one.usable for one in found):
         ready = next((model.name for model in kept if is_here(model)), None)
         said.append(
-            "offline: none of these is on this machine; " + (f"the best that is: {ready}" if ready else "nothing that passes the filters is")
+            "offline: none of these is on this machine; "
+            + (f"the best that is: {ready}" if ready else "nothing that passes the filters is")
         )
     return said

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from limbeck.bases.retrieve import Shortlist
+    from limbeck.bases.retrieve import Limits, Shortlist
+    from limbeck.registry import Ask
     from limbeck.types import Settings, Task
 
 
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
 @click.argument("prompt", metavar="PROMPT", type=click.Path())
 @click.option("--teacher", metavar="SPEC", help="Asked once for the model card of the ideal base; stored, so that it is paid once.")
 @click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
-@click.option("--max-gb", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Weights at 2 bytes a parameter.")
+@click.option(
+    "--max-gb", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Weights at 2 bytes a parameter."
+)
 @click.option("--licence", metavar="A,B", help="Only these licences, e.g. apache-2.0,mit.")
 @click.option("--language", metavar="CODE", help="Two-letter code (default: the prompt's language).")
 @click.option("--family", metavar="A,B", help="encoder, seq2seq, causal (default: all that fit the kind of task).")
@@ -51,7 +56,7 @@ def base(prompt: str, machine: bool, **given: Any) -> None:
     show(task, found, len(catalogue.models), catalogue.date)
 
 
-def limits_of(given: dict[str, Any]) -> Any:
+def limits_of(given: dict[str, Any]) -> Limits:
     from limbeck.bases.retrieve import FAMILIES, Limits
     from limbeck.cli.options import as_list
 
@@ -75,30 +80,25 @@ def refreshed(path: Path | None) -> None:
         click.echo(f"warning: {kind} is incomplete: {why}", err=True)
 
 
-class asking:  # noqa: N801  it reads as a verb: with asking(settings) as ask
+@contextmanager
+def asking(settings: Settings) -> Iterator[Ask | None]:
     """The teacher of the settings behind a store of its own in the cache folder, or None."""
+    from limbeck.bases.catalogue import cache_folder
+    from limbeck.log import Log
+    from limbeck.teachers import open_teacher
+    from limbeck.teachers.store import Store
 
-    def __init__(self, settings: Settings):
-        self.settings, self.store = settings, None
+    def warn(record: dict[str, Any]) -> None:
+        if record["event"] == "warning":
+            click.echo(f"warning: {record['text']}", err=True)
 
-    def __enter__(self) -> Any:
-        from limbeck.bases.catalogue import cache_folder
-        from limbeck.log import Log
-        from limbeck.teachers import open_teacher
-        from limbeck.teachers.store import Store
-
-        if self.settings.teacher is None:
-            return None
-        teacher = open_teacher(self.settings.teacher, self.settings.price)
-        file = cache_folder() / "find.sqlite"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        warn = lambda record: click.echo(f"warning: {record['text']}", err=True) if record["event"] == "warning" else None  # noqa: E731
-        store = self.store = Store(file, self.settings.budget_usd, Log(sinks=(warn,)))
-        return lambda requests: store.ask(teacher, requests, "base")
-
-    def __exit__(self, *_: object) -> None:
-        if self.store is not None:
-            self.store.close()
+    if settings.teacher is None:
+        yield None
+        return
+    teacher = open_teacher(settings.teacher, settings.price)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with Store(cache_folder() / "find.sqlite", settings.budget_usd, Log(sinks=(warn,))) as store:
+        yield lambda requests: store.ask(teacher, requests, "base")
 
 
 def as_plain(task: Task, found: Shortlist, date: str) -> dict[str, Any]:
