@@ -20,7 +20,7 @@ from limbeck.errors import ModelError
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe, Task, Value
 
-WEIGHTS, METHOD = "model.safetensors", "limbeck-groups"
+WEIGHTS, METHOD = "packed.safetensors", "limbeck-groups"
 FACTS = {"quant_method": METHOD, "version": 1, "zero_points": "float32", "pool": "mean"}
 
 
@@ -67,8 +67,9 @@ def merge(model: Any) -> Any:
 
 
 def save(model: Any, folder: Path) -> None:
-    """config.json with everything that `load` needs under quantization_config, model.safetensors with the packed codes.
-    transformers refuses the folder, since it knows no such method. An unmerged model is merged on the way."""
+    """config.json with everything that `load` needs under quantization_config, packed.safetensors with codes, scales, zero
+    points and all the rest. Under the usual name transformers would read it as a model with random layers; so it
+    refuses the folder. An unmerged model is merged on the way."""
     from safetensors.torch import save_file
 
     from limbeck.engine.lowrank import LowRank, PackedLinear, layers_in
@@ -142,7 +143,7 @@ def restore(config: Any, facts: dict[str, Any], tensors: dict[str, Any], folder:
 
 
 def refuse_foreign(facts: dict[str, Any], folder: Path) -> None:
-    from limbeck.engine.lowrank import INTEGER_ZEROS
+    from limbeck.engine.load import INTEGER_ZEROS
 
     different = {name: facts.get(name) for name, value in FACTS.items() if facts.get(name) != value}
     if facts.get("quant_method") in INTEGER_ZEROS:

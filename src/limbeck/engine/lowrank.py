@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from limbeck.engine.load import refuse_quantised
 from limbeck.engine.quant import Format, Parts, dequantise, group_sizes
 from limbeck.errors import UsageError
 
 KEEP_MB = 600  # unpacked weights of a whole model, float32
-INTEGER_ZEROS = ("gptq", "awq", "autoround", "auto-round")
 
 
 class PackedLinear(nn.Module):
@@ -131,13 +131,17 @@ def linears(model: nn.Module) -> dict[str, nn.Module]:
     """name -> every linear layer (nn.Linear, or gpt2's Conv1D) of the stacks of layers; never the embeddings, the table of
     answers above the stacks, or what shares its weight with them. Raises UsageError where there is nothing to adapt, or
     something inside that cannot be."""
-    refuse_quantised(model)
+    refuse_quantised(getattr(model, "config", None))
     inside = {id(m) for stack in model.modules() if isinstance(stack, nn.ModuleList) for m in stack.modules()}
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         if id(module) not in inside:
             continue
+        if isinstance(module, PackedLinear) or hasattr(module, "qweight") or hasattr(getattr(module, "weight", None), "quant_state"):
+            raise UsageError(
+                "this model is quantised already", f"{name} is a {type(module).__name__}", "attach an adapter to the base as it was loaded"
+            )
         other = next((part for part, p in module.named_parameters(recurse=False) if p.ndim > 2), None)
         if other or (isinstance(module, nn.Linear) and type(module) is not nn.Linear):
             raise UsageError(
@@ -154,28 +158,6 @@ def linears(model: nn.Module) -> dict[str, nn.Module]:
             "take a model of the BERT, T5, Llama or GPT-2 family, such as minilm",
         )
     return found
-
-
-def refuse_quantised(model: nn.Module) -> None:
-    """Raises UsageError where the weights are quantised already."""
-    about = getattr(getattr(model, "config", None), "quantization_config", None)
-    if about is not None:
-        refuse_method(about)
-    for name, module in model.named_modules():
-        if isinstance(module, PackedLinear) or hasattr(module, "qweight") or hasattr(getattr(module, "weight", None), "quant_state"):
-            refuse_method({"quant_method": f"{type(module).__name__} at {name}"})
-
-
-def refuse_method(about: Any) -> None:
-    """about: the quantization_config of a config.json, a dict or an object of transformers."""
-    facts = about if isinstance(about, dict) else vars(about)
-    method = str(getattr(facts.get("quant_method"), "value", facts.get("quant_method", "unknown")))
-    why = "integer zero points cannot take up an update, and rounding would lose it" if method in INTEGER_ZEROS else "twice is once too often"
-    raise UsageError(
-        "this base is quantised already",
-        f"its config names the method {method}; {why}",
-        "take the base in float16 or float32: limbeck quantises it itself",
-    )
 
 
 def weight_of(layer: Any) -> Tensor:
