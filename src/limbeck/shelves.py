@@ -14,6 +14,9 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "head": ("limbeck.adapters.head:HEAD", "regression on frozen embeddings; seconds to fit"),
         "full": ("limbeck.adapters.full:FULL", "every weight of the base"),
         "lora": ("limbeck.adapters.lora:LORA", "low-rank updates beside the linear layers; lora:r16"),
+        "qlora": ("limbeck.adapters.qlora:QLORA", "lora beside a base in four bits (NF4); qlora:r16"),
+        "loftq": ("limbeck.adapters.loftq:LOFTQ", "qlora that starts by making up for the quantising; loftq:r16:int2"),
+        "qalora": ("limbeck.adapters.qalora:QALORA", "a base in groups of 4, 3 or 2 bits that stays so when merged; qalora:4:g32"),
     },
     "objectives": {
         "sft": ("limbeck.objectives.sft:SFT", "supervised fine-tuning: cross-entropy, or squared error for scores"),

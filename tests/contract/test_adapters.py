@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from limbeck.errors import MissingExtra
 from limbeck.registry import FitJob, Fitted
 from limbeck.testing import adapters
 from limbeck.testing.toys import toy
@@ -21,7 +22,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 def case(request: pytest.FixtureRequest, base: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[FitJob, Fitted]:
     name, kind = request.param
     job = adapters.job_of(name, Kind(kind), base, tmp_path_factory.mktemp(name))
-    return job, adapters.fit(job)
+    try:
+        return job, adapters.fit(job)
+    except MissingExtra as missing:
+        pytest.skip(f"{missing.what}; {missing.do}")
 
 
 def test_answers_every_row(case: tuple[FitJob, Fitted]) -> None:

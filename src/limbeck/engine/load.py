@@ -16,6 +16,7 @@ from limbeck.run import sha_of_file
 
 ENCODER, SEQ2SEQ, CAUSAL = "encoder", "seq2seq", "causal"
 _CACHED_MB = 600  # a larger base is read again for each candidate: a second copy would cost more than the time
+INTEGER_ZEROS = ("gptq", "awq", "auto-round")  # quant_method of formats whose zero points are integers
 _WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja", "README.md"]
 
 
@@ -158,13 +159,15 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def read_model(folder: Path) -> Any:
-    """The model of a local folder in float32, without its pooler, by the family its config names."""
+    """The model of a local folder in float32, without its pooler, by the family its config names. Raises ModelError where
+    its files cannot be loaded, UsageError where they are quantised already."""
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        refuse_quantised(config)
         kind = {ENCODER: AutoModel, SEQ2SEQ: AutoModelForSeq2SeqLM, CAUSAL: AutoModelForCausalLM}[family_of(config)]
         quiet = logging.get_verbosity()
         logging.set_verbosity_error()  # it would tell of the pooler that is thrown away below
@@ -177,6 +180,21 @@ def read_model(folder: Path) -> Any:
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # students pool by the mean
     return model.eval()
+
+
+def refuse_quantised(config: Any) -> None:
+    """transformers would ask for another package, or read a method that it does not know as random weights."""
+    about = getattr(config, "quantization_config", None)
+    if about is None:
+        return
+    facts = about if isinstance(about, dict) else vars(about)
+    method = str(getattr(facts.get("quant_method"), "value", facts.get("quant_method", "unknown")))
+    integers = "; integer zero points cannot take up an update, rounding would lose it" if method in INTEGER_ZEROS else ""
+    raise UsageError(
+        "this base is quantised already",
+        f"its config names the method {method}{integers}",
+        "take the base in float16 or float32: limbeck quantises it itself; a student is loaded with limbeck.load",
+    )
 
 
 def family_of(config: Any) -> str:

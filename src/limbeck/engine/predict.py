@@ -20,6 +20,7 @@ from limbeck.engine.batches import by_length
 from limbeck.engine.encoder import HEADS, EncoderStudent
 from limbeck.engine.gold import dev_score, target
 from limbeck.engine.load import read_model, read_tokenizer
+from limbeck.engine.lowrank import PackedLinear, layers_in
 from limbeck.engine.tokens import Tokens, pad, pad_id, tokenise
 from limbeck.errors import ModelError
 from limbeck.run import room_on_disk
@@ -188,5 +189,6 @@ def load_predictor(folder: Path) -> StudentPredictor:
 
 
 def size_mb(student: Any) -> float:
-    """Of the weights as they are shipped, float32, in 10^6 bytes."""
-    return round(sum(p.numel() for p in student.parameters()) * 4 / 1e6, 1)
+    """Of the weights as they are shipped, in 10^6 bytes: float32, and packed ones as they are packed."""
+    packed = sum(tensor.nbytes for _, layer in layers_in(student, PackedLinear) for tensor in layer.buffers())
+    return round((sum(p.numel() for p in student.parameters()) * 4 + packed) / 1e6, 1)

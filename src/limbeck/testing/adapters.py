@@ -25,6 +25,7 @@ from limbeck.types import Example, Kind, Prediction, Recipe, Status, Value
 CLOSED = (Kind.LABEL, Kind.CHOICE, Kind.SCORE)
 BY_HEART = {"epochs": 20, "batch_rows": 4, "lr": 5e-3, "head_lr": 2e-2, "weight_decay": 0.0, "freeze_embeddings": False, "average": 0.6}
 BY_HEART |= {"C": 1e4, "ridge_alpha": 1e-6, "patience": 20}
+BY_HEART |= {"group_size": 4}  # a toy is 64 wide; 32 would leave two means
 
 
 def cases() -> list[tuple[str, Kind]]:
@@ -185,7 +186,8 @@ def only_declared_parameters_move(job: FitJob, folder: Path) -> None:
 
 
 def merging_changes_no_answer(job: FitJob) -> None:
-    """merge(attach(model)) computes what attach(model) does, with every trained number away from its start."""
+    """merge(attach(model)) computes what attach(model) does, with every trained number away from its start; it is of the
+    base's class, and a plain model unless the adapter saves it in a way of its own."""
     adapter: Adapter = registry.take("adapters", job.recipe.adapter)
     if adapter.attach is None or adapter.merge is None:
         return
@@ -200,6 +202,7 @@ def merging_changes_no_answer(job: FitJob) -> None:
         merged = adapter.merge(model)
         together = merged(**batch).last_hidden_state
         assert not torch.allclose(plain(**batch).last_hidden_state, together, atol=1e-3), "the perturbation has to show"
-    assert type(merged) is type(plain)
-    assert set(merged.state_dict()) == set(plain.state_dict())
+    if adapter.save is None:
+        assert type(merged) is type(plain)
+        assert set(merged.state_dict()) == set(plain.state_dict())
     torch.testing.assert_close(apart, together, atol=1e-5, rtol=1e-4)
