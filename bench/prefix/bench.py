@@ -17,18 +17,18 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import save  # noqa: E402
+from common import save
 
-from limbeck import registry  # noqa: E402
-from limbeck.engine import loop, prefix  # noqa: E402
-from limbeck.engine.load import layers_of, load_base  # noqa: E402
-from limbeck.engine.numbers import Numbers  # noqa: E402
-from limbeck.engine.start import new_student  # noqa: E402
-from limbeck.engine.tokens import pad_id  # noqa: E402
-from limbeck.types import Example, Kind, Recipe, Task  # noqa: E402
+from limbeck import registry
+from limbeck.engine import loop, prefix
+from limbeck.engine.load import layers_of, load_base
+from limbeck.engine.numbers import Numbers
+from limbeck.engine.start import new_student
+from limbeck.engine.tokens import pad_id
+from limbeck.types import Example, Kind, Task
 
 HERE = Path(__file__).resolve().parent
-WORDS = "the my card order parcel is was not late lost paid please refund how when where account bank transfer fee open close new old".split()
+WORDS = ["the", "my", "card", "order", "parcel", "is", "was", "not", "late", "lost", "paid", "please", "refund", "how", "when", "where", "account", "bank", "transfer", "fee", "open", "close", "new", "old"]
 NUMBERS = Numbers(epochs=5, average=0.0, batch_rows=32, reuse_prefix=False)
 
 

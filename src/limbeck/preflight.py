@@ -140,7 +140,9 @@ def task_name(file: Path) -> str:
 
 
 def by_rules(given: Given) -> Task:
-    return parse.parse(given.prompt, task_name(Path(given.settings.prompt)), [*given.gold, *given.made, *(given.test or [])], given.settings.kind)
+    return parse.parse(
+        given.prompt, task_name(Path(given.settings.prompt)), [*given.gold, *given.made, *(given.test or [])], given.settings.kind
+    )
 
 
 def rows_sha(given: Given) -> str:

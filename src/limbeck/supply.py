@@ -1,8 +1,8 @@
 """Rows where the user has none, or too few: data sets that fit, what the teacher writes, labels by votes, curation.
 
-    task --> query --> data sets --> rows that fit --+
-     |                                               +--> curation: copies, contradictions, leaks --> 2-made.jsonl
-     +----> written by the teacher --> votes --------+"""
+task --> query --> data sets --> rows that fit --+
+ |                                               +--> curation: copies, contradictions, leaks --> 2-made.jsonl
+ +----> written by the teacher --> votes --------+"""
 
 from __future__ import annotations
 

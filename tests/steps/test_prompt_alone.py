@@ -26,7 +26,21 @@ def rows_of(folder: Path) -> list[Example]:
 
 def test_rows_are_made_with_their_whole_origin_and_votes_mend_labels(limbeck: Any, prompt: Path, tmp_path: Path) -> None:
     with ChatServer(row_writer(noise=0.2)) as server:
-        done = limbeck("rows", prompt, "--teacher", f"{server.address}#writer", "--price", "1/2", "-n", "60", "--votes", "5", "--out", tmp_path / "run", "--json")
+        done = limbeck(
+            "rows",
+            prompt,
+            "--teacher",
+            f"{server.address}#writer",
+            "--price",
+            "1/2",
+            "-n",
+            "60",
+            "--votes",
+            "5",
+            "--out",
+            tmp_path / "run",
+            "--json",
+        )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     rows = rows_of(tmp_path / "run")
@@ -65,7 +79,9 @@ def test_a_run_without_rows_and_without_a_teacher_says_what_to_type(limbeck: Any
 
 def test_a_dry_run_tells_what_making_rows_would_cost_and_asks_nobody(limbeck: Any, prompt: Path, tmp_path: Path) -> None:
     with ChatServer(row_writer()) as server:
-        done = limbeck("run", prompt, "--teacher", f"{server.address}#writer", "--price", "1/2", "--out", tmp_path / "run", "--dry-run", "--json")
+        done = limbeck(
+            "run", prompt, "--teacher", f"{server.address}#writer", "--price", "1/2", "--out", tmp_path / "run", "--dry-run", "--json"
+        )
         assert done.returncode == 0, done.stderr
         assert server.bodies == []
     plan = json.loads(done.stdout)

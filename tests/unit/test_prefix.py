@@ -15,8 +15,8 @@ from limbeck.engine.load import CAUSAL, ENCODER, layers_of, load_base
 from limbeck.engine.numbers import read_numbers
 from limbeck.engine.start import new_student
 from limbeck.engine.tokens import pad_id
-from limbeck.testing.adapters import job_of, resumes_to_the_same_weights
 from limbeck.testing.adapters import fit as fit_job
+from limbeck.testing.adapters import job_of, resumes_to_the_same_weights
 from limbeck.testing.toys import toy
 from limbeck.types import Kind
 
@@ -39,7 +39,9 @@ def student_of(base: str, kind: Kind, folder: Path, freeze: int = 1) -> tuple[An
 
 def losses(base: str, kind: Kind, folder: Path, on: bool) -> list[float]:
     student, features, numbers, tokenizer = student_of(base, kind, folder)
-    training = loop.Training(student, registry.take("objectives", "sft"), features, replace(numbers, reuse_prefix=False), pad_id(tokenizer), 0, folder, "x")
+    training = loop.Training(
+        student, registry.take("objectives", "sft"), features, replace(numbers, reuse_prefix=False), pad_id(tokenizer), 0, folder, "x"
+    )
     with prefix.reuse(student, features, pad_id(tokenizer), folder, on=on) as said:
         assert ("computed once" in said) is on, said
         return [line["train_loss"] for line in loop.run(training).history]

@@ -1,6 +1,6 @@
 """Every adapter on the same base, rows and seeds, at equal steps and at equal time: one cell of the study, in this process.
 
-    python -m limbeck.bench.adapters cell.json      cell in, result out (a process of its own: memory is its peak)"""
+python -m limbeck.bench.adapters cell.json      cell in, result out (a process of its own: memory is its peak)"""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,9 @@ def run_cell(cell: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def job_of(recipe: Recipe, task: Task, train: list[Example], seed: int, folder: Path, config: dict[str, Any], **values: Any) -> registry.FitJob:
+def job_of(
+    recipe: Recipe, task: Task, train: list[Example], seed: int, folder: Path, config: dict[str, Any], **values: Any
+) -> registry.FitJob:
     own = {v.name: v for v in recipe.values} | {
         n: Value(name=n, value=v, why="the study") for n, v in {**config["values"], **values}.items()
     }

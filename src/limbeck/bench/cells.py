@@ -47,7 +47,9 @@ def read_grid(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         own = json.loads(file.read_bytes())
         if unknown := set(own) - set(default):
             name = sorted(unknown)[0]
-            raise UsageError(f"{file.parent.name}/experiment.json: unknown setting {name!r}", near(name, sorted(default)), "see default.json")
+            raise UsageError(
+                f"{file.parent.name}/experiment.json: unknown setting {name!r}", near(name, sorted(default)), "see default.json"
+            )
         found[file.parent.name] = {**default, **own, "values": {**default["values"], **own.get("values", {})}}
     order = default.get("order", [])
     return default, dict(sorted(found.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0])))
@@ -74,7 +76,9 @@ def read_set(shared: Path, name: str, split: str) -> Iterator[dict[str, Any]]:
     """Rows of a public data set: <shared>/<name>/<split>.jsonl.gz. Raises MissingError."""
     path = shared / name / f"{split}.jsonl.gz"
     if not path.exists():
-        raise MissingError(f"there is no {name}/{split}.jsonl.gz in {shared}", "the study runs on public data sets", "--data FOLDER with them")
+        raise MissingError(
+            f"there is no {name}/{split}.jsonl.gz in {shared}", "the study runs on public data sets", "--data FOLDER with them"
+        )
     with gzip.open(path, "rt", encoding="utf-8") as file:
         yield from (json.loads(line) for line in file)
 

@@ -34,7 +34,10 @@ def lines(cells: Sequence[Cell], data: str, budget: str) -> list[dict[str, Any]]
                 "low": low,
                 "high": high,
                 "seeds": f"{len(results)} of {seeds}",
-                **{k: middle(p[k] for p in parts) for k in ("steps", "train_s", "train_s_per_1000_rows", "peak_memory_mb", "file_mb", "forgetting")},
+                **{
+                    k: middle(p[k] for p in parts)
+                    for k in ("steps", "train_s", "train_s_per_1000_rows", "peak_memory_mb", "file_mb", "forgetting")
+                },
                 "trainable_parameters": parts[0]["trainable_parameters"],
                 **{k: middle(r[k] for r in results) for k in ("base_ms", "unmerged_ms", "merged_ms")},
             }
@@ -95,7 +98,9 @@ def markdown(cells: Sequence[Cell]) -> str:
                     parts.append(f"| {r['experiment']} | not run |" + " |" * (len(head) - 3) + f" {r['seeds']} |")
                     continue
                 score = f"{r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
-                parts.append(f"| {' | '.join([r['experiment'], score, *(show(r[k], digits) for k, _, digits in COLUMNS[2:]), r['seeds']])} |")
+                parts.append(
+                    f"| {' | '.join([r['experiment'], score, *(show(r[k], digits) for k, _, digits in COLUMNS[2:]), r['seeds']])} |"
+                )
             parts.append("")
     return "\n".join(parts)
 
@@ -129,7 +134,9 @@ def page(cells: Sequence[Cell], title: str) -> str:
         for budget, words in BUDGETS.items():
             rows = [r for r in lines(cells, data, budget) if r["value"] is not None]
             if rows:
-                parts.append(tag("section", tag("h2", f"{data}, {words}"), drawing(rows, f"{data}, {words}", f"{data}-{budget}"), table(rows)))
+                parts.append(
+                    tag("section", tag("h2", f"{data}, {words}"), drawing(rows, f"{data}, {words}", f"{data}-{budget}"), table(rows))
+                )
     if missing := sum(c.result is None for c in cells):
         parts.append(tag("p", f"not run: {missing} of {len(cells)} cells"))
     css = Path(report.__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -165,7 +172,9 @@ def drawing(rows: Sequence[dict[str, Any]], title: str, name: str) -> Any:
         marks.append(plot.dot(cx, cy, 4, "s-student", f"{words}: {y:.3f}"))
         if label:
             marks.append(plot.text(label[0], label[1], words, f"label {label[2]}"))
-    return plot.figure(title, "value against trained parameters, the Pareto front as a dashed line", frame.width, frame.height, *marks, name=name)
+    return plot.figure(
+        title, "value against trained parameters, the Pareto front as a dashed line", frame.width, frame.height, *marks, name=name
+    )
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Any:
@@ -173,7 +182,13 @@ def table(rows: Sequence[dict[str, Any]]) -> Any:
 
     head = tag("tr", *(tag("th", title or key) for key, title, _ in COLUMNS))
     body = [
-        tag("tr", *(tag("td", r[key] if key == "experiment" else show(r[key], digits), class_="" if key == "experiment" else "number") for key, _, digits in COLUMNS))
+        tag(
+            "tr",
+            *(
+                tag("td", r[key] if key == "experiment" else show(r[key], digits), class_="" if key == "experiment" else "number")
+                for key, _, digits in COLUMNS
+            ),
+        )
         for r in rows
     ]
     return tag("table", tag("thead", head), tag("tbody", *body))

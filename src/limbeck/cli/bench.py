@@ -22,7 +22,9 @@ def bench() -> None:
 
 @bench.command()
 @click.option("--folder", default="bench/adapters", metavar="DIR", help="The study: default.json, experiments/, results/.")
-@click.option("--data", "shared", metavar="DIR", help="Public data sets, one folder each (default ../shared/data, or $LIMBECK_SHARED/data).")
+@click.option(
+    "--data", "shared", metavar="DIR", help="Public data sets, one folder each (default ../shared/data, or $LIMBECK_SHARED/data)."
+)
 @click.option("--only", multiple=True, metavar="NAME", help="Experiments or data sets; more than once.")
 @click.option("--full", is_flag=True, help="The whole grid, not the core.")
 @click.option("--jobs", default=1, show_default=True, help="Cells at once, each with its own process and threads.")

@@ -43,7 +43,9 @@ def rows(prompt: str, target: str | None, machine: bool, **given: Any) -> None:
     file = Path(target) if target else out / "rows.jsonl"
     write_lines(file, made)
     if machine:
-        return click.echo(json.dumps({"file": str(file), "rows": len(made), "task": task.model_dump(mode="json"), **facts}, ensure_ascii=False))
+        return click.echo(
+            json.dumps({"file": str(file), "rows": len(made), "task": task.model_dump(mode="json"), **facts}, ensure_ascii=False)
+        )
     for line in facts["said"]:
         click.echo(f"note: {line}")
     by_kind = Counter(row.origin.kind for row in made)

@@ -244,7 +244,11 @@ def silence(modules: Sequence[nn.Module]) -> list[tuple[nn.Module, str, Any]]:
     """No dropout in these; returns what has to be set back."""
     before: list[tuple[nn.Module, str, Any]] = []
     for module in modules:
-        names = ["p"] if isinstance(module, nn.Dropout) else [n for n in ("dropout", "attention_dropout") if isinstance(getattr(module, n, None), float)]
+        names = (
+            ["p"]
+            if isinstance(module, nn.Dropout)
+            else [n for n in ("dropout", "attention_dropout") if isinstance(getattr(module, n, None), float)]
+        )
         for name in names:
             before.append((module, name, getattr(module, name)))
             setattr(module, name, 0.0)

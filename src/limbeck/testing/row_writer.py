@@ -24,14 +24,40 @@ Note: {note}
 Label:
 """
 LABELS = ("repair", "hire", "sale")
-WHO = ("my", "our", "the old", "my daughter's", "a neighbour's", "the blue", "this heavy", "grandfather's", "the office", "my second", "that folding", "the green")
+WHO = (
+    "my",
+    "our",
+    "the old",
+    "my daughter's",
+    "a neighbour's",
+    "the blue",
+    "this heavy",
+    "grandfather's",
+    "the office",
+    "my second",
+    "that folding",
+    "the green",
+)
 WHAT = ("city bike", "racing bike", "tandem", "cargo bike", "mountain bike", "tricycle", "e-bike", "unicycle", "kids bike", "gravel bike")
 SAID = {
     "repair": ("the brake of {b} squeals", "{b} has a flat tyre", "chain of {b} keeps jumping", "can you true the wheel of {b}", "{b} lost a pedal", "gears of {b} slip", "the light on {b} is dead", "saddle of {b} came loose"),
     "hire": ("may we rent {b} for", "is {b} free to borrow", "need {b} on loan", "what does a week with {b} cost to rent", "please keep {b} for us to hire", "hire {b}", "could I borrow {b}", "booking {b} as a rental"),
     "sale": ("what would you pay for {b}", "I want to sell {b}", "is {b} in the window for sale", "do you buy {b} second hand", "price tag of {b} please", "offering {b} for sale", "I would like to buy {b}", "how much to purchase {b}"),
 }  # fmt: skip
-WHEN = ("since Monday", "this weekend", "before the tour", "today", "in June", "after the rain", "next week", "by Friday noon", "for the holidays", "again", "", "as soon as you can")
+WHEN = (
+    "since Monday",
+    "this weekend",
+    "before the tour",
+    "today",
+    "in June",
+    "after the rain",
+    "next week",
+    "by Friday noon",
+    "for the holidays",
+    "again",
+    "",
+    "as soon as you can",
+)
 
 
 def note_of(rng: random.Random) -> dict[str, str]:
@@ -64,9 +90,13 @@ def row_writer(noise: float = 0.1, repeats: float = 0.1) -> Callable[[dict[str, 
             rows = [note_of(random.Random(7) if rng.random() < repeats else rng) for _ in range(properties["examples"].get("maxItems", 5))]
             return {"examples": [{**row, "output": row["output"] if rng.random() >= noise else rng.choice(LABELS)} for row in rows]}
         if "demonstrations" in properties:
-            return {"instruction": PROMPT.split("\n\nNote:")[0], "demonstrations": [], "kind": "label", "labels": list(LABELS), "language": "en"} | {
-                name: None for name in properties if name not in ("instruction", "demonstrations", "kind", "labels", "language")
-            }
+            return {
+                "instruction": PROMPT.split("\n\nNote:")[0],
+                "demonstrations": [],
+                "kind": "label",
+                "labels": list(LABELS),
+                "language": "en",
+            } | {name: None for name in properties if name not in ("instruction", "demonstrations", "kind", "labels", "language")}
         arrays = [name for name, shape in properties.items() if shape.get("type") == "array"]
         if arrays:
             return {name: list(rng.sample(WHAT, 5)) for name in arrays}
