@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import candidates, compare, recipes, registry, render, supply
+from limbeck import candidates, compare, recipes, registry, render, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.estimate import Estimate, estimate
@@ -53,6 +53,7 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
         task = find_task(folder, given, store, log)
         make_rows(folder, given, task, store, log, began)
         splits = find_examples(folder, given, task, log)
+        find_bases(folder, given, task, splits, store, log)
         plan = find_recipes(folder, given, task, splits, log)
         labelled = find_labels(folder, given, task, splits, store, log)
         bench = set_up_bench(folder, given, task, splits, labelled, store, log, began)
@@ -199,9 +200,27 @@ def supply_plan(given: Given, task: Task) -> tuple[Plan, Splits]:
 
 def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Example]) -> Plan:
     teacher = given.teacher
-    wanted = given.wanted or recipes.parse_all(recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording)))
+    usual = recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
+    wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
     planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
     return Plan(task, sizes, planned, estimate(task, planned, sizes, train, teacher))
+
+
+def find_bases(folder: RunFolder, given: Given, task: Task, splits: Splits, store: Store, log: Log) -> None:
+    """Where neither candidates nor rows are the user's, the base is looked for too; --bases N does so in any case."""
+    settings = given.settings
+    if given.wanted or importlib.util.find_spec("torch") is None or not (given.supplied or settings.bases):
+        return
+    sizes, _ = sizes_of(given, task, splits, read_lines(folder.rows, Example))
+    inputs = {"task": task.sha(), "train": sizes.train, "bases": settings.bases, "teacher": given.teacher.fingerprint if given.teacher else ""}
+    path = folder.path / "3-bases.json"
+    if not folder.is_done("bases", inputs):
+        log.event("step", step="bases")
+        ask = asker(store, given.teacher, log, None)("bases") if given.teacher and not given.teacher.recording else None
+        facts = starting.propose(folder, task, sizes, settings, ask)
+        log.event("bases", recipes=facts["recipes"], notes=facts["notes"])
+        folder.mark_done("bases", inputs, [path])
+    given.proposed = json.loads(path.read_bytes())["recipes"]
 
 
 def find_recipes(folder: RunFolder, given: Given, task: Task, splits: Splits, log: Log) -> Plan:

@@ -360,7 +360,8 @@ class Settings(Frozen):
     budget_usd, budget_s: hard caps. columns: {ours: theirs}. overrides: --set name=value.
     make: how many rows to make from the prompt (None: as many as the task needs where there are no rows, else none).
     sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
-    votes: labelling requests per made or unlabelled row. bases: so many retrieved base models enter as candidates."""
+    votes: labelling requests per made or unlabelled row. bases: so many base models of the
+    catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here."""
 
     prompt: str
     rows: tuple[str, ...] = ()
@@ -372,7 +373,7 @@ class Settings(Frozen):
     labeller: str | None = None
     labeller_price: Price | None = None
     votes: int = 3
-    bases: int = 1
+    bases: int = 0
     columns: dict[str, str] = {}
     kind: str | None = None
     teacher: str | None = None

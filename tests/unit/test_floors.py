@@ -28,6 +28,7 @@ HALLWAY = {
     "search",
     "recipes",
     "report",
+    "starting",
     "stats",
     "supply",
     "verdict",
