@@ -1,0 +1,333 @@
+"""A data set out of a teacher: few-shot requests in batches, steered by how new what they bring is.
+
+    wishes (labels, topics, template) --> prompts --> ask --> rows --> novelty --> the next batch
+                                                                 '--> votes of inputs that are known
+
+The course is fixed by the seed and the replies in their order: with a store behind `ask`, the same call asks nothing
+twice, and one that was interrupted goes on where it was."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from limbeck.errors import CapReached, Declined, Transient
+from limbeck.registry import Ask, Note
+from limbeck.sources import templates
+from limbeck.sources.novelty import COPY, Novelty, Seen
+from limbeck.sources.replies import EMPTY, read
+from limbeck.sources.steer import Heat, Plan, Quota, batch_size, fading, width
+from limbeck.sources.templates import TEMPLATES, Wish, compose
+from limbeck.sources.topics import Topic, Topics
+from limbeck.types import Example, Kind, Origin, Price, Reply, Request, Task
+
+OWNED_SHOWN, MADE_SHOWN = 5, 10  # most examples of either sort in a prompt
+FEW, FEW_CALLS = 50, 10  # rows wanted, calls allowed: below that asking for topics is not worth a request
+DEEPEST = 2  # levels of topics below the roots
+
+
+@dataclass(frozen=True)
+class Generated:
+    """answers: every row that was read; groups: one per distinct input, numbers into `answers`, the first is the row,
+    the others repeat it or come near it. rejected: (row, why). history: figures per batch. quota: rows per label,
+    the user's own included. stopped: why it ended."""
+
+    answers: tuple[Example, ...]
+    groups: tuple[tuple[int, ...], ...]
+    rejected: tuple[tuple[Example, str], ...]
+    counts: dict[str, int]
+    said: tuple[str, ...]
+    history: tuple[dict[str, float], ...]
+    quota: dict[str, int]
+    cost_usd: float
+    stopped: str
+
+    @property
+    def rows(self) -> tuple[Example, ...]:
+        """One per distinct input, with the answer it came with first."""
+        return tuple(self.answers[group[0]] for group in self.groups)
+
+
+@dataclass
+class State:
+    """Where a generation stands. owner: accepted text -> its group, None for the user's texts and those of our templates."""
+
+    task: Task
+    wanted: int
+    plan: Plan
+    novelty: Novelty
+    topics: Topics
+    quota: Quota
+    heat: Heat
+    price: Price | None = None
+    owned: list[Example] = field(default_factory=list)
+    owner: dict[int, int | None] = field(default_factory=dict)
+    answers: list[Example] = field(default_factory=list)
+    groups: list[list[int]] = field(default_factory=list)
+    distance: list[float] = field(default_factory=list)  # per group: similarity to its nearest text when it came
+    rejected: list[tuple[Example, str]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    history: list[dict[str, float]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    cost_usd: float = 0.0
+    roomier: int = 1  # factor on max_tokens, doubled where replies are cut off
+
+    @property
+    def have(self) -> int:
+        return len(self.groups)
+
+    @property
+    def left(self) -> int | None:
+        """Calls that may still be made."""
+        return None if self.plan.max_requests is None else self.plan.max_requests - self.counts["requests"]
+
+    @property
+    def recent(self) -> float | None:
+        """Novelty of the last batch that brought rows."""
+        return next((h["novelty"] for h in reversed(self.history) if h["read"]), None)
+
+    def next_seed(self, count: int = 1) -> int:
+        """Equal bodies would get equal replies: every request has a seed of its own. The first of `count`."""
+        first = self.plan.seed * 1_000_003 + self.counts["requests"] + 1
+        self.counts["requests"] += count
+        return first
+
+    def pay(self, replies: Sequence[Reply]) -> None:
+        self.cost_usd += sum(cost_of(reply, self.price) or 0.0 for reply in replies)
+
+
+def generate(
+    task: Task,
+    n: int,
+    ask: Ask,
+    novelty: Novelty,
+    gold: Sequence[Example] = (),
+    plan: Plan | None = None,
+    price: Price | None = None,
+    note: Note = lambda done, total, what: None,
+) -> Generated:
+    """n rows of distinct inputs where the teacher has as many, else what there was until money, calls or novelty ended.
+
+    gold: the user's rows: shown, counted in the label quota, and never repeated. Refusals, replies without rows and rows that
+    are none are counted and told apart. Raises what `ask` raises, and outcomes that are no provider's error."""
+    state = set_up(task, n, novelty, gold, plan or Plan(), price)
+    if state.plan.topics and n >= FEW and (state.left is None or state.left > FEW_CALLS):
+        state.next_seed()
+        state.pay(state.topics.plant(ask, state.plan.seed * 1_000_003 + 1))
+    stopped = "" if n > 0 else "no rows wanted"
+    while not stopped:
+        stopped = one_batch(state, ask)
+        note(min(state.have, n), n, f"rows, {100 * (state.recent or 0):.0f} % new")
+        if not stopped and (state.recent or 0) < state.plan.wanted_novelty:
+            divide(state, ask)
+    return finish(state, stopped)
+
+
+def set_up(task: Task, n: int, novelty: Novelty, gold: Sequence[Example], plan: Plan, price: Price | None) -> State:
+    demonstrations = [Example(id=f"demonstration-{i}", input=d.input, output=d.output) for i, d in enumerate(task.demonstrations, 1)]
+    owned = [*demonstrations, *(row for row in gold if row.output is not None)]
+    ours = [str(row["input"]) for _, _, rows in templates.META for row in rows]  # a teacher may repeat these, too
+    theirs = [key_text(row) for row in (*demonstrations, *gold)]
+    state = State(task, n, plan, novelty, Topics(task), Quota(task.labels, Counter(r.output or "" for r in owned)), Heat(plan), price, owned)
+    state.owner = {seen.at: None for seen in novelty.see([*ours, *theirs])}
+    return state
+
+
+def one_batch(state: State, ask: Ask) -> str:
+    """Ask, read, learn. "" = go on, else why it ends."""
+    missing = state.wanted - state.have
+    useful = state.have / max(1, sum(h["asked"] for h in state.history)) if state.history else 1.0
+    wide = state.plan.wide or width(missing, state.wanted, state.plan.rows_per_request, useful)
+    count = batch_size(missing, state.plan.rows_per_request, state.left, wide)
+    if count == 0:
+        return f"all {state.plan.max_requests} requests that were allowed are used"
+    heat = state.heat.next(state.have / state.wanted, state.recent)
+    wishes = make_wishes(state, count)
+    requests = [make_request(state, wish, heat) for wish, _ in wishes]
+    outcomes = ask(requests)
+    before = state.have
+    read_rows, new_rows, empty = 0, 0, 0
+    for (wish, topic), request, outcome in zip(wishes, requests, outcomes, strict=True):
+        read_now, new_now = take(state, wish, topic, request, outcome)
+        read_rows, new_rows, empty = read_rows + read_now, new_rows + new_now, empty + (isinstance(outcome, Reply) and not read_now)
+    replies = [o for o in outcomes if isinstance(o, Reply)]
+    state.heat.learn(heat, empty / len(replies) if replies else 0.0)
+    if replies and sum("length" in r.finish for r in replies) > len(replies) / 5:
+        state.roomier = min(8, 2 * state.roomier)
+    figures = {"requests": count, "asked": sum(w.rows for w, _ in wishes), "read": read_rows, "kept": state.have - before}
+    state.history.append({**figures, "new": new_rows, "novelty": new_rows / max(1, read_rows), "temperature": heat})
+    return why_stop(state, outcomes)
+
+
+def why_stop(state: State, outcomes: Sequence[Reply | Exception]) -> str:
+    """ "" where another batch makes sense."""
+    if state.have >= state.wanted:
+        return "all rows that were wanted"
+    if any(isinstance(o, CapReached) for o in outcomes):
+        return "the money or the time is used up"
+    if all(isinstance(o, Declined) for o in outcomes) and not state.answers:
+        return f"the teacher declines to write rows ({str(outcomes[0]).splitlines()[0]})"
+    if len(state.history) >= 2 and not any(h["read"] for h in state.history[-2:]):
+        return "two batches brought no row at all"
+    if fading([(int(h["new"]), int(h["read"])) for h in state.history], state.plan.least_novelty):
+        new, got = (sum(int(h[k]) for h in state.history[-2:]) for k in ("new", "read"))
+        return f"novelty ran out: of the last {got} rows {new} were new, less than {state.plan.least_novelty:.0%}"
+    return ""
+
+
+# ---- towards the teacher -------------------------------------------------------------------------------------------
+
+
+def make_wishes(state: State, count: int) -> list[tuple[Wish, Topic | None]]:
+    """What the requests of a batch ask for: templates in turn, topics by worth, the rarest labels by name."""
+    rng = random.Random(f"{state.plan.seed}:{len(state.history)}")
+    planned: Counter[str] = Counter()
+    names = list(TEMPLATES)
+    wishes = []
+    for i, topic in enumerate(state.topics.draw(count, rng)):
+        rows = min(state.plan.rows_per_request, state.wanted)
+        labels = state.quota.rarest(rows, planned, rng) if state.task.kind is Kind.LABEL else ()
+        template = names[(state.counts["requests"] + i) % len(names)]
+        wishes.append((Wish(template, rows, labels, topic.name if topic else ""), topic))
+    return wishes
+
+
+def make_request(state: State, wish: Wish, heat: float) -> Request:
+    seed = state.next_seed()
+    rng = random.Random(f"{state.plan.seed}/{seed}")
+    owned = rng.sample(state.owned, min(len(state.owned), OWNED_SHOWN))
+    composed = compose(state.task, wish, owned, draw_made(state, rng), rng, state.plan.prompt_tokens)
+    if composed.left_out:
+        state.counts["examples_left_out"] += composed.left_out
+        state.counts["prompts_shortened"] += 1
+    schema = templates.reply_schema(state.task, wish.rows)
+    return Request(
+        messages=composed.messages, reply_schema=schema, temperature=heat, max_tokens=reply_tokens(state, wish.rows), seed=seed
+    )
+
+
+def draw_made(state: State, rng: random.Random) -> list[Example]:
+    """1 to 10 rows generated before. Twice as many are drawn and those that lay farthest from all others are shown: what
+    a teacher sees is what it writes more of."""
+    if not state.groups:
+        return []
+    count = rng.randint(1, min(state.have, MADE_SHOWN))
+    drawn = rng.sample(range(state.have), min(state.have, 2 * count))
+    far = sorted(drawn, key=lambda g: (state.distance[g], g))[:count]
+    return [state.answers[state.groups[g][0]] for g in rng.sample(far, len(far))]
+
+
+def reply_tokens(state: State, rows: int) -> int:
+    """Room for the reply: three times what known rows take, 120 tokens a row where none is known."""
+    known = [*state.owned[:50], *state.answers[:200]]
+    each = sum(templates.tokens_of(r.input + (r.output or "") + "".join(r.choices or ())) for r in known) / len(known) if known else 40
+    return min(8000, int(256 + rows * (3 * each + 40)) // 64 * 64 * state.roomier)
+
+
+# ---- back from the teacher -----------------------------------------------------------------------------------------
+
+
+def take(state: State, wish: Wish, topic: Topic | None, request: Request, outcome: Reply | Exception) -> tuple[int, int]:
+    """(rows read, rows new) of one outcome."""
+    if not isinstance(outcome, Reply):
+        for sort in (CapReached, Declined, Transient):
+            if isinstance(outcome, sort):
+                state.counts[sort.__name__.lower()] += 1
+                return 0, 0
+        raise outcome
+    state.counts["replies"] += 1
+    state.pay([outcome])
+    origin = Origin(
+        kind="generated", teacher=outcome.model or None, request=outcome.address or None, template=wish.template, temperature=request.temperature
+    )
+    found = [read(state.task, text, origin) for text in outcome.texts or ("",)]
+    rows = [row for one in found for row in one.rows]
+    state.rejected += [item for one in found for item in one.rejected]
+    state.counts["unreadable_replies"] += not rows
+    state.counts["empty_replies"] += any(why == EMPTY for one in found for _, why in one.rejected)
+    share = cost_of(outcome, state.price)
+    if rows and share is not None:
+        rows = [row.model_copy(update={"origin": row.origin.model_copy(update={"cost_usd": share / len(rows)})}) for row in rows]
+    seen = state.novelty.see([key_text(row) for row in rows])
+    for row, one in zip(rows, seen, strict=True):
+        accept(state, row, one)
+    new = sum(one.novel for one in seen)
+    if topic:
+        topic.shown, topic.novel = topic.shown + len(rows), topic.novel + new
+    return len(rows), new
+
+
+def accept(state: State, row: Example, seen: Seen) -> None:
+    """A row of its own, a vote for one that is there, or a copy of the user's."""
+    state.counts["rows_read"] += 1
+    if not seen.how:
+        state.counts["novel"] += seen.novel
+        if state.have >= state.wanted:
+            state.counts["beyond_wanted"] += 1
+            return
+        state.owner[seen.at] = state.have
+        state.groups.append([len(state.answers)])
+        state.distance.append(seen.nearest)
+        state.answers.append(row)
+        state.quota.have[row.output or ""] += 1
+        return
+    state.counts["copies" if seen.how == COPY else "near_copies"] += 1
+    if seen.at not in state.owner:  # repeats a row beyond those wanted
+        return
+    group = state.owner[seen.at]
+    if group is None:
+        state.counts["copies_of_yours"] += 1
+        state.rejected.append((row, f"{seen.how} of an example that the teacher was shown"))
+    else:
+        state.groups[group].append(len(state.answers))
+        state.answers.append(row)
+
+
+def divide(state: State, ask: Ask) -> None:
+    """Novelty is low: go into narrower topics."""
+    if state.topics.leaves and min(t.depth for t in state.topics.leaves) < DEEPEST:
+        left = state.left if state.left is not None else len(state.topics.leaves)
+        seed = state.plan.seed * 1_000_003 + state.counts["requests"] + 1
+        before = state.topics.asked
+        state.pay(state.topics.divide(ask, seed, left))
+        state.counts["requests"] += state.topics.asked - before
+
+
+def finish(state: State, stopped: str) -> Generated:
+    counts = dict(state.counts)
+    read_rows = max(1, counts.get("rows_read", 0))
+    copies, near, novel = (counts.get(k, 0) for k in ("copies", "near_copies", "novel"))
+    said = [
+        f"{state.have} of {state.wanted} rows generated in {counts.get('requests', 0)} requests; it ended: {stopped}",
+        f"of {counts.get('rows_read', 0)} rows read {copies} ({copies / read_rows:.1%}) were copies, {near} ({near / read_rows:.1%}) near copies, "
+        f"{novel} ({novel / read_rows:.1%}) new (nearest neighbour below {state.novelty.threshold:g})",
+        *state.topics.said,
+    ]
+    if state.task.kind is Kind.LABEL and state.have:
+        said.append(state.quota.report(state.wanted + len(state.owned)))
+    if failed := {k: counts[k] for k in ("unreadable_replies", "declined", "transient", "capreached") if counts.get(k)}:
+        said.append("requests that brought nothing: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in failed.items()))
+    if counts.get("prompts_shortened"):
+        said.append(f"{counts['prompts_shortened']} prompts were too long for all their examples: {counts['examples_left_out']} were left out")
+    return Generated(
+        answers=tuple(state.answers),
+        groups=tuple(tuple(g) for g in state.groups),
+        rejected=tuple(state.rejected),
+        counts=counts,
+        said=tuple(said),
+        history=tuple(state.history),
+        quota={label: state.quota.have[label] for label in state.task.labels},
+        cost_usd=state.cost_usd,
+        stopped=stopped,
+    )
+
+
+def key_text(row: Example) -> str:
+    """What makes two rows the same question: the input, and the options in any order."""
+    return row.input + "\n" + "\n".join(sorted(row.choices)) if row.choices else row.input
+
+
+def cost_of(reply: Reply, price: Price | None) -> float | None:
+    return None if price is None else price.of(reply.tokens_in, reply.tokens_out)
