@@ -127,7 +127,9 @@ def put_together(
         said += labelled.said
         if rows:
             sure = sum(row.confidence == 1 for row in rows) / len(rows)
-            said.append(f"{sure:.1%} of {len(rows)} rows were answered alike by every vote; the others carry their share of votes as confidence")
+            said.append(
+                f"{sure:.1%} of {len(rows)} rows were answered alike by every vote; the others carry their share of votes as confidence"
+            )
     cost_usd = generated.cost_usd + (labelled.cost_usd if labelled else 0.0)
     return Made(tuple(rows), (*generated.rejected, *rejected), counts, tuple(said), cost_usd, generated)
 

@@ -130,7 +130,9 @@ def set_up(task: Task, n: int, novelty: Novelty, gold: Sequence[Example], plan: 
     owned = [*demonstrations, *(row for row in gold if row.output is not None)]
     ours = [str(row["input"]) for _, _, rows in templates.META for row in rows]  # a teacher may repeat these, too
     theirs = [key_text(row) for row in (*demonstrations, *gold)]
-    state = State(task, n, plan, novelty, Topics(task), Quota(task.labels, Counter(r.output or "" for r in owned)), Heat(plan), price, owned)
+    state = State(
+        task, n, plan, novelty, Topics(task), Quota(task.labels, Counter(r.output or "" for r in owned)), Heat(plan), price, owned
+    )
     state.owner = {seen.at: None for seen in novelty.see([*ours, *theirs])}
     return state
 
@@ -203,9 +205,7 @@ def make_request(state: State, wish: Wish, heat: float) -> Request:
         state.counts["examples_left_out"] += composed.left_out
         state.counts["prompts_shortened"] += 1
     schema = templates.reply_schema(state.task, wish.rows)
-    return Request(
-        messages=composed.messages, reply_schema=schema, temperature=heat, max_tokens=reply_tokens(state, wish.rows), seed=seed
-    )
+    return Request(messages=composed.messages, reply_schema=schema, temperature=heat, max_tokens=reply_tokens(state, wish.rows), seed=seed)
 
 
 def draw_made(state: State, rng: random.Random) -> list[Example]:
@@ -240,7 +240,11 @@ def take(state: State, wish: Wish, topic: Topic | None, request: Request, outcom
     state.counts["replies"] += 1
     state.pay([outcome])
     origin = Origin(
-        kind="generated", teacher=outcome.model or None, request=outcome.address or None, template=wish.template, temperature=request.temperature
+        kind="generated",
+        teacher=outcome.model or None,
+        request=outcome.address or None,
+        template=wish.template,
+        temperature=request.temperature,
     )
     found = [read(state.task, text, origin) for text in outcome.texts or ("",)]
     rows = [row for one in found for row in one.rows]
@@ -310,7 +314,9 @@ def finish(state: State, stopped: str) -> Generated:
     if failed := {k: counts[k] for k in ("unreadable_replies", "declined", "transient", "capreached") if counts.get(k)}:
         said.append("requests that brought nothing: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in failed.items()))
     if counts.get("prompts_shortened"):
-        said.append(f"{counts['prompts_shortened']} prompts were too long for all their examples: {counts['examples_left_out']} were left out")
+        said.append(
+            f"{counts['prompts_shortened']} prompts were too long for all their examples: {counts['examples_left_out']} were left out"
+        )
     return Generated(
         answers=tuple(state.answers),
         groups=tuple(tuple(g) for g in state.groups),

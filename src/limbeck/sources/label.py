@@ -135,4 +135,3 @@ def sentences(rows: Sequence[Example], counts: Counter[str], unanswered: Sequenc
     if counts["capreached"]:
         said.append("labelling ended early: the money or the time is used up; the same command with a higher cap goes on")
     return said
-

@@ -35,7 +35,9 @@ class Novelty:
     longer novel: a cosine, or without `embed` an overlap of shingles. On 2,000 human banking77 messages 18 % have an
     earlier one at cosine 0.9 or more, and 97 % of those pairs share their label: such a text brings little."""
 
-    def __init__(self, words: Words, shingles: Shingles, embed: Embed | None = None, threshold: float | None = None, near_jaccard: float = 0.8):
+    def __init__(
+        self, words: Words, shingles: Shingles, embed: Embed | None = None, threshold: float | None = None, near_jaccard: float = 0.8
+    ):
         self.words, self.shingles, self.embed, self.near_jaccard = words, shingles, embed, near_jaccard
         self.threshold = threshold if threshold is not None else (0.9 if embed else 0.5)
         self.same: dict[Hashable, int] = {}  # words -> number

@@ -200,10 +200,14 @@ def question(task: Task, wish: Wish) -> str:
     if wish.topic:
         lines.append(f"Where the task allows it, let them be about: {wish.topic}.")
     if wish.labels:
-        lines.append("Outputs, one example for each, in this order: " + ", ".join(json.dumps(n, ensure_ascii=False) for n in wish.labels) + ".")
+        lines.append(
+            "Outputs, one example for each, in this order: " + ", ".join(json.dumps(n, ensure_ascii=False) for n in wish.labels) + "."
+        )
     if task.language != "en":
         lines.append(f"Write in the language of the task ({task.language}).")
-    form = '{"input": "...", "choices": ["...", "..."], "output": "..."}' if task.kind is Kind.CHOICE else '{"input": "...", "output": "..."}'
+    form = (
+        '{"input": "...", "choices": ["...", "..."], "output": "..."}' if task.kind is Kind.CHOICE else '{"input": "...", "output": "..."}'
+    )
     lines.append(f'Reply with one JSON object: {{"examples": [{form}, ...]}}')
     return "\n".join(lines)
 
