@@ -13,12 +13,12 @@ from typing import Any
 from limbeck.curate.clean import shingles, words_of
 from limbeck.curate.vote import vote
 from limbeck.registry import Ask, Note
-from limbeck.sources.generate import Generated, generate, key_text
+from limbeck.sources.generate import generate
 from limbeck.sources.label import Labelled, label_inputs
 from limbeck.sources.novelty import Novelty
+from limbeck.sources.state import Generated
 from limbeck.sources.steer import Plan
-from limbeck.types import Example, Price, Task
-
+from limbeck.types import Example, Origin, Price, Task
 
 SHOTS = 8  # rows of the user that stand in a question for a label, beside the prompt's own demonstrations
 
@@ -106,13 +106,28 @@ def votes_at_hand(generated: Generated) -> dict[str, list[str]]:
 
 def ballot(generated: Generated, labelled: Labelled | None, only_second: bool) -> tuple[list[Example], list[list[int]]]:
     """(answers, groups) for the vote: what each input came with, and what it was labelled. With a second teacher the
-    first one's answers do not count; the row stays, without an answer, for its origin."""
-    answers = [row.model_copy(update={"output": None}) if only_second else row for row in generated.answers]
+    first one's answers do not count; its row stays, without an answer, for the input and the origin."""
+    answers = list(generated.answers)
     further: dict[str, list[int]] = defaultdict(list)
     for answer in labelled.answers if labelled else ():
         further[answer.id].append(len(answers))
         answers.append(answer)
-    return answers, [[*group, *further[generated.answers[group[0]].id]] for group in generated.groups]
+    groups = [[*group, *further[generated.answers[group[0]].id]] for group in generated.groups]
+    for own, group in zip(generated.groups, groups, strict=True):
+        if labels := [answers[i].origin for i in group[len(own) :]]:
+            answers[own[0]] = signed(answers[own[0]], labels, only_second)
+        for i in own if only_second else ():
+            answers[i] = answers[i].model_copy(update={"output": None})
+    return answers, groups
+
+
+def signed(row: Example, labels: Sequence[Origin], only_second: bool) -> Example:
+    """The row with the requests that it was labelled in; and who answered, where that is another teacher."""
+    detail = f"labelled in {', '.join(dict.fromkeys(o.request for o in labels if o.request)) or 'requests that no store kept'}"
+    update: dict[str, Any] = {"detail": detail}
+    if only_second:
+        update = {"detail": f"input by {row.origin.teacher or 'the first teacher'}; {detail}", "teacher": labels[0].teacher}
+    return row.model_copy(update={"origin": row.origin.model_copy(update=update)})
 
 
 def put_together(
@@ -134,4 +149,4 @@ def put_together(
     return Made(tuple(rows), (*generated.rejected, *rejected), counts, tuple(said), cost_usd, generated)
 
 
-__all__ = ["Made", "Plan", "key_text", "label_rows", "make_rows"]
+__all__ = ["Made", "Plan", "label_rows", "make_rows"]

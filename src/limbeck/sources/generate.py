@@ -11,13 +11,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from limbeck.errors import CapReached, Declined, Transient
 from limbeck.registry import Ask, Note
 from limbeck.sources import templates
 from limbeck.sources.novelty import COPY, Novelty, Seen
 from limbeck.sources.replies import EMPTY, read
+from limbeck.sources.state import Generated, State, cost_of, key_text
 from limbeck.sources.steer import Heat, Plan, Quota, batch_size, fading, width
 from limbeck.sources.templates import TEMPLATES, Wish, compose
 from limbeck.sources.topics import Topic, Topics
@@ -25,77 +25,7 @@ from limbeck.types import Example, Kind, Origin, Price, Reply, Request, Task
 
 OWNED_SHOWN, MADE_SHOWN = 5, 10  # most examples of either sort in a prompt
 FEW, FEW_CALLS = 50, 10  # rows wanted, calls allowed: below that asking for topics is not worth a request
-DEEPEST = 2  # levels of topics below the roots
-
-
-@dataclass(frozen=True)
-class Generated:
-    """answers: every row that was read; groups: one per distinct input, numbers into `answers`, the first is the row,
-    the others repeat it or come near it. rejected: (row, why). history: figures per batch. quota: rows per label,
-    the user's own included. stopped: why it ended."""
-
-    answers: tuple[Example, ...]
-    groups: tuple[tuple[int, ...], ...]
-    rejected: tuple[tuple[Example, str], ...]
-    counts: dict[str, int]
-    said: tuple[str, ...]
-    history: tuple[dict[str, float], ...]
-    quota: dict[str, int]
-    cost_usd: float
-    stopped: str
-
-    @property
-    def rows(self) -> tuple[Example, ...]:
-        """One per distinct input, with the answer it came with first."""
-        return tuple(self.answers[group[0]] for group in self.groups)
-
-
-@dataclass
-class State:
-    """Where a generation stands. owner: accepted text -> its group, None for the user's texts and those of our templates."""
-
-    task: Task
-    wanted: int
-    plan: Plan
-    novelty: Novelty
-    topics: Topics
-    quota: Quota
-    heat: Heat
-    price: Price | None = None
-    owned: list[Example] = field(default_factory=list)
-    owner: dict[int, int | None] = field(default_factory=dict)
-    answers: list[Example] = field(default_factory=list)
-    groups: list[list[int]] = field(default_factory=list)
-    distance: list[float] = field(default_factory=list)  # per group: similarity to its nearest text when it came
-    rejected: list[tuple[Example, str]] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    history: list[dict[str, float]] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    cost_usd: float = 0.0
-    roomier: int = 1  # factor on max_tokens, doubled where replies are cut off
-
-    @property
-    def have(self) -> int:
-        return len(self.groups)
-
-    @property
-    def left(self) -> int | None:
-        """Calls that may still be made."""
-        return None if self.plan.max_requests is None else self.plan.max_requests - self.counts["requests"]
-
-    @property
-    def recent(self) -> float | None:
-        """Novelty of the last batch that brought rows."""
-        return next((h["novelty"] for h in reversed(self.history) if h["read"]), None)
-
-    def next_seed(self, count: int = 1) -> int:
-        """Equal bodies would get equal replies: every request has a seed of its own. The first of `count`."""
-        first = self.plan.seed * 1_000_003 + self.counts["requests"] + 1
-        self.counts["requests"] += count
-        return first
-
-    def pay(self, replies: Sequence[Reply]) -> None:
-        self.cost_usd += sum(cost_of(reply, self.price) or 0.0 for reply in replies)
+DIVISIONS = 4  # of topics in a row that do not bring novelty back
 
 
 def generate(
@@ -120,7 +50,7 @@ def generate(
     while not stopped:
         stopped = one_batch(state, ask)
         note(min(state.have, n), n, f"rows, {100 * (state.recent or 0):.0f} % new")
-        if not stopped and (state.recent or 0) < state.plan.wanted_novelty:
+        if not stopped:
             divide(state, ask)
     return finish(state, stopped)
 
@@ -173,7 +103,7 @@ def why_stop(state: State, outcomes: Sequence[Reply | Exception]) -> str:
         return f"the teacher declines to write rows ({str(outcomes[0]).splitlines()[0]})"
     if len(state.history) >= 2 and not any(h["read"] for h in state.history[-2:]):
         return "two batches brought no row at all"
-    if fading([(int(h["new"]), int(h["read"])) for h in state.history], state.plan.least_novelty):
+    if fading([(int(h["new"]), int(h["read"])) for h in state.history[state.judged_from :]], state.plan.least_novelty):
         new, got = (sum(int(h[k]) for h in state.history[-2:]) for k in ("new", "read"))
         return f"novelty ran out: of the last {got} rows {new} were new, less than {state.plan.least_novelty:.0%}"
     return ""
@@ -259,7 +189,7 @@ def take(state: State, wish: Wish, topic: Topic | None, request: Request, outcom
         accept(state, row, one)
     new = sum(one.novel for one in seen)
     if topic:
-        topic.shown, topic.novel = topic.shown + len(rows), topic.novel + new
+        topic.learn(len(rows), new)
     return len(rows), new
 
 
@@ -290,13 +220,19 @@ def accept(state: State, row: Example, seen: Seen) -> None:
 
 
 def divide(state: State, ask: Ask) -> None:
-    """Novelty is low: go into narrower topics."""
-    if state.topics.leaves and min(t.depth for t in state.topics.leaves) < DEEPEST:
-        left = state.left if state.left is not None else len(state.topics.leaves)
-        seed = state.plan.seed * 1_000_003 + state.counts["requests"] + 1
-        before = state.topics.asked
-        state.pay(state.topics.divide(ask, seed, left))
-        state.counts["requests"] += state.topics.asked - before
+    """Novelty is low: go into narrower topics, and judge novelty anew from there. Four times without success are enough."""
+    if (state.recent or 0) >= state.plan.wanted_novelty:
+        state.divisions = 0
+        return
+    if not state.topics.leaves or state.divisions >= DIVISIONS:
+        return
+    left = state.left if state.left is not None else len(state.topics.leaves)
+    before = state.topics.asked
+    replies = state.topics.divide(ask, state.plan.seed * 1_000_003 + state.counts["requests"] + 1, left)
+    state.pay(replies)
+    state.counts["requests"] += state.topics.asked - before
+    if replies:
+        state.divisions, state.judged_from = state.divisions + 1, len(state.history)
 
 
 def finish(state: State, stopped: str) -> Generated:
@@ -328,12 +264,3 @@ def finish(state: State, stopped: str) -> Generated:
         cost_usd=state.cost_usd,
         stopped=stopped,
     )
-
-
-def key_text(row: Example) -> str:
-    """What makes two rows the same question: the input, and the options in any order."""
-    return row.input + "\n" + "\n".join(sorted(row.choices)) if row.choices else row.input
-
-
-def cost_of(reply: Reply, price: Price | None) -> float | None:
-    return None if price is None else price.of(reply.tokens_in, reply.tokens_out)

@@ -15,6 +15,7 @@ from limbeck.render import find_json
 from limbeck.types import Message, Reply, Request, Task
 
 ROOTS, BRANCHES = 12, 6  # topics asked for at first, and below one topic
+DEEPEST = 2  # levels below the roots
 DIVIDED_AT_ONCE = 6  # topics, the most exhausted first
 
 SYSTEM = "You plan a data set that is to be varied. You name topics; you write no examples and do not carry out the task."
@@ -22,18 +23,22 @@ SYSTEM = "You plan a data set that is to be varied. You name topics; you write n
 
 @dataclass
 class Topic:
-    """shown: rows that requests on this topic brought, novel: how many of them were new. depth: 0 at the root."""
+    """shown: rows that requests on this topic brought, novel: how many of them were new, each older request counting
+    half of the one after it. depth: 0 at the root."""
 
     name: str
     depth: int = 0
-    shown: int = 0
-    novel: int = 0
+    shown: float = 0.0
+    novel: float = 0.0
     divided: bool = False
 
     @property
     def worth(self) -> float:
         """Expected share of new rows, 3 of 4 before anything is known."""
         return (self.novel + 3) / (self.shown + 4)
+
+    def learn(self, shown: int, novel: int) -> None:
+        self.shown, self.novel = self.shown / 2 + shown, self.novel / 2 + novel
 
 
 @dataclass
@@ -55,8 +60,8 @@ class Topics:
 
     def divide(self, ask: Ask, seed: int, at_most: int) -> list[Reply]:
         """Ask for narrower topics below the leaves that bring least, and put those into their place."""
-        tired = sorted((t for t in self.leaves if not t.divided and t.shown), key=lambda t: (t.worth, t.name))
-        tired = tired[: max(0, min(DIVIDED_AT_ONCE, at_most, len(self.leaves) // 2 or 1))]
+        tired = sorted((t for t in self.leaves if not t.divided and t.shown and t.depth < DEEPEST), key=lambda t: (t.worth, t.name))
+        tired = tired[: max(0, min(DIVIDED_AT_ONCE, at_most, -(-len(self.leaves) // 2)))]
         if not tired:
             return []
         names, replies = self.names_for([(topic.name, seed + i) for i, topic in enumerate(tired)], ask)
