@@ -20,7 +20,28 @@ from limbeck.types import Demonstration, Example, Kind, Price, Reply, Request, T
 FREE = Task(name="t", instruction="Answer the question.", kind=Kind.TEXT)
 LABELS = Task(name="t", instruction="Sort the mail.", kind=Kind.LABEL, labels=("refund", "delivery", "other"))
 
-WORDS = "amber birch cedar dune ember fjord grove heath islet jetty knoll ledge marsh notch oasis piste ridge shoal thorn upland".split()
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "dune",
+    "ember",
+    "fjord",
+    "grove",
+    "heath",
+    "islet",
+    "jetty",
+    "knoll",
+    "ledge",
+    "marsh",
+    "notch",
+    "oasis",
+    "piste",
+    "ridge",
+    "shoal",
+    "thorn",
+    "upland",
+]
 
 
 def sentence(number: int) -> str:
@@ -164,7 +185,13 @@ def test_unusable_rows_and_replies_are_told_apart_and_cost_no_other_row() -> Non
     assert [row.input for row in found.rows] == ["good one", "good two"]
     reasons = [why for _, why in found.rejected]
     assert sorted(reasons) == sorted(
-        ["the input is empty", "the output is empty", *["not an object with input and output"] * 3, *["no JSON in the reply"] * 2, "empty reply"]
+        [
+            "the input is empty",
+            "the output is empty",
+            *["not an object with input and output"] * 3,
+            *["no JSON in the reply"] * 2,
+            "empty reply",
+        ]
     )
     assert found.counts["unreadable_replies"] == 3 and found.counts["empty_replies"] == 1
     assert any("unreadable replies 3" in line for line in found.said)
@@ -303,7 +330,9 @@ def test_a_teacher_that_never_writes_rows_is_asked_twice_at_most() -> None:
 
 
 def test_copies_become_votes_and_are_counted_as_copies() -> None:
-    teacher = Script(lambda i: written(*((f"text number {k} of many", "a") for k in (2 * i, 2 * i + 1)), (f"Text number {2 * i} of many!", "b")))
+    teacher = Script(
+        lambda i: written(*((f"text number {k} of many", "a") for k in (2 * i, 2 * i + 1)), (f"Text number {2 * i} of many!", "b"))
+    )
     found = made(teacher, 10, wide=1, rows_per_request=3)
     assert len(found.rows) == 10 and found.counts["copies"] == 5 and found.counts["rows_read"] == 15
     assert sorted(len(group) for group in found.groups) == [1] * 5 + [2] * 5

@@ -51,7 +51,9 @@ def test_agreement_becomes_the_rows_confidence_and_the_votes_its_origin() -> Non
 
 
 def test_near_copies_of_an_input_vote_together_where_the_caller_says_so() -> None:
-    given = rows(("where is my parcel", "refund"), ("where is my parcel?", "delivery"), ("Where is my parcel", "delivery"), ("money", "refund"))
+    given = rows(
+        ("where is my parcel", "refund"), ("where is my parcel?", "delivery"), ("Where is my parcel", "delivery"), ("money", "refund")
+    )
     assert told(LABELS, given, [[0, 1, 2], [3]]) == {"where is my parcel": "delivery", "money": "refund"}
 
 
