@@ -1,5 +1,6 @@
 """banking77 out of a teacher alone: 2,000 rows generated, voted on, and what students make of them.
 
+    python bench/generation/bench.py --only counting
     python bench/generation/bench.py [--rows 2000] [--seeds 0,1,2] [--full 0] [--duplicates 0.3] [--noise 0.15]
 
 The teacher is the replay server (shared/tools/replay_teacher.py): real messages of the training split, of which a known
@@ -7,7 +8,8 @@ share is repeated and a known share mislabelled. It ignores topics, labels and d
 the counting, the voting, the stopping and the resuming, not what a real model writes. Measured: (a) duplicates and
 novelty that the controller reports, against what was served; (b) label accuracy of single answers and of 3 and 5 votes;
 (c) students on single answers, on votes, on votes without the weight of agreement, and on the true labels, same inputs,
-scored on the real test split. Writes result.json beside itself."""
+scored on the real test split. `--only counting` serves other shares of repeats, and a pool that
+is smaller than what is wanted. Writes result.json (counting.json) beside itself."""
 
 from __future__ import annotations
 
@@ -38,10 +40,10 @@ PRICE = Price(usd_per_mtok_in=0.15, usd_per_mtok_out=0.60, source="made up for t
 
 
 @contextlib.contextmanager
-def replay(noise: float, duplicates: float, seed: int):
+def replay(noise: float, duplicates: float, seed: int, pool: str = "train"):
     """The address of a replay server for banking77."""
     command = [sys.executable, str(SHARED / "tools" / "replay_teacher.py"), "--port", "0", "--tasks", "banking77"]
-    command += ["--noise", str(noise), "--duplicates", str(duplicates), "--seed", str(seed)]
+    command += ["--noise", str(noise), "--duplicates", str(duplicates), "--seed", str(seed), "--pool", pool]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield process.stdout.readline().strip()
@@ -180,6 +182,24 @@ def one_seed(task: Task, args: argparse.Namespace, seed: int, truth: dict[str, s
     return result, scores
 
 
+def counting_study(task: Task) -> None:
+    """Repeats that are reported against repeats that were served, and the end of a pool of 1,000 messages."""
+    found = []
+    for pool, duplicates, wanted in (("train", 0.0, 500), ("train", 0.3, 500), ("train", 0.6, 500), ("valid", 0.3, 3000)):
+        truth = {row["input"].strip(): row["output"] for row in data("banking77", pool)}
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            replay(0.15, duplicates, 7, pool) as address,
+            Store(Path(folder) / "s.sqlite", 100.0) as store,
+        ):
+            teacher = open_teacher(f"{address}#palm540b", PRICE)
+            made = make_rows(task, wanted, asker(store, teacher, "rows"), price=PRICE, seed=7, votes=1)
+        figures = {"pool": pool, "messages_in_pool": len(truth), "served_repeats": duplicates, "wanted": wanted, "made": len(made.rows)}
+        found.append({**figures, "stopped": made.generated.stopped, **counting(made, truth)})
+        print(json.dumps({k: v for k, v in found[-1].items() if k != "batches"}), flush=True)
+    save(HERE, "counting", {"task": "banking77", "runs": found})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     numbers = lambda text: [int(part) for part in text.split(",") if part]  # noqa: E731
@@ -189,8 +209,11 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.15)
     parser.add_argument("--duplicates", type=float, default=0.3)
     parser.add_argument("--name", default="result")
+    parser.add_argument("--only", choices=["counting"])
     args = parser.parse_args()
     task = the_task()
+    if args.only == "counting":
+        return counting_study(task)
     truth = {row["input"].strip(): row["output"] for row in data("banking77", "train")}
     test = [Row(id=row["id"], input=row["input"], output=row["output"]) for row in data("banking77", "test")]
     results, marks = [], {}

@@ -81,7 +81,7 @@ def label_rows(
 ) -> Made:
     """The user's unlabelled inputs, labelled in the same way; their origin says which file and row they are."""
     labelled = label_inputs(task, rows, ask, votes, shots=shots, seed=seed, price=price, note=note)
-    at = {row.id: [] for row in rows}
+    at: dict[str, list[int]] = {row.id: [] for row in rows}
     for i, answer in enumerate(labelled.answers):
         at[answer.id].append(i)
     voted = vote(task, labelled.answers, [group for group in at.values() if group])

@@ -62,7 +62,8 @@ class Script:
     """A teacher that answers by a function of the request's number (from 0), and remembers what it was asked."""
 
     def __init__(self, answer: Callable[[int], str | Exception]):
-        self.answer, self.asked, self.batches = answer, [], []
+        self.answer = answer
+        self.batches: list[int] = []
         self.told: list[Request] = []
 
     def __call__(self, requests: Sequence[Request]) -> list[Reply | Exception]:
@@ -428,3 +429,4 @@ def test_a_teacher_that_names_no_topics_is_done_without_and_that_is_said() -> No
 
         found = generate(FREE, 60, ask, Novelty(words_of, shingles))
         assert len(found.rows) == 60 and any("named no topics" in line for line in found.said)
+        assert found.counts.get("declined", 0) == isinstance(answer, Declined)

@@ -75,6 +75,12 @@ def test_objects_vote_by_what_they_say_not_by_how_they_are_written() -> None:
     assert row.output == '{"a": 1, "b": 2}' and row.confidence == pytest.approx(2 / 3)
 
 
+def test_free_answers_that_differ_in_case_blanks_or_a_full_stop_are_one_vote() -> None:
+    row = vote(FREE, rows(("x", "In  1929."), ("x", "1931"), ("x", "1931 or so"), ("x", "in 1929"))).rows[0]
+    assert row.output == "In  1929." and row.confidence == 0.5
+    assert told(FREE, rows(("x", "a+b"), ("x", "a-b"), ("x", "a-b"))) == {"x": "a-b"}, "signs are no decoration"
+
+
 def test_the_costs_of_all_votes_are_the_rows_cost() -> None:
     given = [Example(id="a", input="x", output="refund", origin=Origin(kind="generated", cost_usd=c)) for c in (0.25, 0.5)]
     assert vote(LABELS, given).rows[0].origin.cost_usd == 0.75

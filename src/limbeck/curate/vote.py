@@ -49,6 +49,12 @@ def usable(task: Task, row: Example) -> str | None:
     return text if status is Status.OK and text else None
 
 
+def one_spelling(answers: Sequence[str]) -> list[str]:
+    """Free answers that differ in case, blanks or a full stop alone are one: the first of them."""
+    first: dict[str, str] = {}
+    return [first.setdefault(" ".join(a.casefold().split()).rstrip(". "), a) for a in answers]
+
+
 def same_input(rows: Sequence[Example]) -> list[list[int]]:
     """Row numbers by input and options, to the letter; every row in exactly one group."""
     groups: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
@@ -64,7 +70,7 @@ def vote(task: Task, rows: Sequence[Example], groups: Sequence[Sequence[int]] | 
     for group in same_input(rows) if groups is None else groups:
         members = [rows[at] for at in group]
         answers = [answer for row in members if (answer := usable(task, row)) is not None]
-        verdict = majority(answers)
+        verdict = majority(one_spelling(answers) if task.kind is Kind.TEXT else answers)
         if verdict is None:
             given = [row.output for row in members if row.output]
             rejected.append((members[0], f"no usable answer: {given[0][:80]!r}" if given else "no answer"))

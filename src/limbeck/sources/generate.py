@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from limbeck.errors import CapReached, Declined, Transient
+from limbeck.errors import CapReached, Declined, ProviderError, Transient
 from limbeck.registry import Ask, Note
 from limbeck.sources import templates
 from limbeck.sources.novelty import COPY, Novelty, Seen
@@ -58,7 +58,8 @@ def generate(
 def set_up(task: Task, n: int, novelty: Novelty, gold: Sequence[Example], plan: Plan, price: Price | None) -> State:
     demonstrations = [Example(id=f"demonstration-{i}", input=d.input, output=d.output) for i, d in enumerate(task.demonstrations, 1)]
     owned = [*demonstrations, *(row for row in gold if row.output is not None)]
-    ours = [str(row["input"]) for _, _, rows in templates.META for row in rows]  # a teacher may repeat these, too
+    shown = [Example(id="", input=r["input"], choices=r.get("choices")) for _, _, rows in templates.META for r in rows]
+    ours = [key_text(row) for row in shown]  # a teacher may repeat these, too
     theirs = [key_text(row) for row in (*demonstrations, *gold)]
     state = State(
         task, n, plan, novelty, Topics(task), Quota(task.labels, Counter(r.output or "" for r in owned)), Heat(plan), price, owned
@@ -80,10 +81,13 @@ def one_batch(state: State, ask: Ask) -> str:
     requests = [make_request(state, wish, heat) for wish, _ in wishes]
     outcomes = ask(requests)
     before = state.have
-    read_rows, new_rows, empty = 0, 0, 0
-    for (wish, topic), request, outcome in zip(wishes, requests, outcomes, strict=True):
-        read_now, new_now = take(state, wish, topic, request, outcome)
-        read_rows, new_rows, empty = read_rows + read_now, new_rows + new_now, empty + (isinstance(outcome, Reply) and not read_now)
+    found = [rows_of(state, wish, request, outcome) for (wish, _), request, outcome in zip(wishes, requests, outcomes, strict=True)]
+    every = [row for rows in found for row in rows]
+    seen = state.novelty.see([key_text(row) for row in every])  # a whole batch at once: embedding is the slow part
+    for row, one in zip(every, seen, strict=True):
+        accept(state, row, one)
+    new_rows, read_rows = credit(wishes, found, seen), len(every)
+    empty = sum(isinstance(o, Reply) and not rows for o, rows in zip(outcomes, found, strict=True))
     replies = [o for o in outcomes if isinstance(o, Reply)]
     state.heat.learn(heat, empty / len(replies) if replies else 0.0)
     if replies and sum("length" in r.finish for r in replies) > len(replies) / 5:
@@ -159,14 +163,13 @@ def reply_tokens(state: State, rows: int) -> int:
 # ---- back from the teacher -----------------------------------------------------------------------------------------
 
 
-def take(state: State, wish: Wish, topic: Topic | None, request: Request, outcome: Reply | Exception) -> tuple[int, int]:
-    """(rows read, rows new) of one outcome."""
+def rows_of(state: State, wish: Wish, request: Request, outcome: Reply | Exception) -> list[Example]:
+    """The rows of one outcome, each with its origin and its share of the cost; what is none is put aside or counted."""
     if not isinstance(outcome, Reply):
-        for sort in (CapReached, Declined, Transient):
-            if isinstance(outcome, sort):
-                state.counts[sort.__name__.lower()] += 1
-                return 0, 0
-        raise outcome
+        if not isinstance(outcome, ProviderError):
+            raise outcome
+        state.counts[type_of(outcome)] += 1
+        return []
     state.counts["replies"] += 1
     state.pay([outcome])
     origin = Origin(
@@ -184,13 +187,23 @@ def take(state: State, wish: Wish, topic: Topic | None, request: Request, outcom
     share = cost_of(outcome, state.price)
     if rows and share is not None:
         rows = [row.model_copy(update={"origin": row.origin.model_copy(update={"cost_usd": share / len(rows)})}) for row in rows]
-    seen = state.novelty.see([key_text(row) for row in rows])
-    for row, one in zip(rows, seen, strict=True):
-        accept(state, row, one)
-    new = sum(one.novel for one in seen)
-    if topic:
-        topic.learn(len(rows), new)
-    return len(rows), new
+    return rows
+
+
+def type_of(error: ProviderError) -> str:
+    """The count that an error belongs to; a library's own kind of one of ours is still that."""
+    return next(sort.__name__ for sort in (CapReached, Declined, Transient, ProviderError) if isinstance(error, sort)).lower()
+
+
+def credit(wishes: Sequence[tuple[Wish, Topic | None]], found: Sequence[Sequence[Example]], seen: Sequence[Seen]) -> int:
+    """New rows of the batch; each topic learns what came of it. seen: one per row, in the order of `found`."""
+    at = new = 0
+    for (_, topic), rows in zip(wishes, found, strict=True):
+        fresh = sum(one.novel for one in seen[at : at + len(rows)])
+        at, new = at + len(rows), new + fresh
+        if topic and rows:
+            topic.learn(len(rows), fresh)
+    return new
 
 
 def accept(state: State, row: Example, seen: Seen) -> None:
@@ -236,6 +249,8 @@ def divide(state: State, ask: Ask) -> None:
 
 
 def finish(state: State, stopped: str) -> Generated:
+    for error in state.topics.errors:
+        state.counts[type_of(error)] += 1
     counts = dict(state.counts)
     read_rows = max(1, counts.get("rows_read", 0))
     copies, near, novel = (counts.get(k, 0) for k in ("copies", "near_copies", "novel"))
@@ -247,7 +262,7 @@ def finish(state: State, stopped: str) -> Generated:
     ]
     if state.task.kind is Kind.LABEL and state.have:
         said.append(state.quota.report(state.wanted + len(state.owned)))
-    if failed := {k: counts[k] for k in ("unreadable_replies", "declined", "transient", "capreached") if counts.get(k)}:
+    if failed := {k: counts[k] for k in ("unreadable_replies", "declined", "transient", "capreached", "providererror") if counts.get(k)}:
         said.append("requests that brought nothing: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in failed.items()))
     if counts.get("prompts_shortened"):
         said.append(

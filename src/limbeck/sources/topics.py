@@ -49,6 +49,7 @@ class Topics:
     leaves: list[Topic] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     asked: int = 0
+    errors: list[ProviderError] = field(default_factory=list)
 
     def plant(self, ask: Ask, seed: int) -> list[Reply]:
         """Ask for the roots. What went wrong is said, and the tree stays empty."""
@@ -80,6 +81,7 @@ class Topics:
         self.asked += len(above)
         if unknown := [o for o in outcomes if isinstance(o, Exception) and not isinstance(o, ProviderError)]:
             raise unknown[0]
+        self.errors += [o for o in outcomes if isinstance(o, ProviderError)]
         names = [read(o.texts[0]) if isinstance(o, Reply) and o.texts else [] for o in outcomes]
         if failed := sum(not found for found in names):
             why = next((str(o).splitlines()[0] for o in outcomes if isinstance(o, Exception)), "the reply was no list of topics")
