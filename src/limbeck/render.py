@@ -167,11 +167,21 @@ def number(task: Task, text: str) -> tuple[str, Status]:
 def find_json(text: str) -> object | None:
     """The last complete JSON object or array in a text: bare, in a fence, or after an introduction. Brackets inside
     strings do not count. None where there is none."""
+    found = all_json(text)
+    return found[-1] if found else None
+
+
+def all_json(text: str) -> list[object]:
+    """Every complete JSON object or array that stands in a text, in order, none inside another. Of one that was begun
+    and never ended: the complete ones inside it."""
     decoder = json.JSONDecoder(strict=False)
-    found, at = None, 0
+    found, at = [], 0
     while (start := min((i for i in (text.find("{", at), text.find("[", at)) if i >= 0), default=-1)) >= 0:
         try:
-            found, at = decoder.raw_decode(text, start)
+            value, at = decoder.raw_decode(text, start)
+            found.append(value)
         except ValueError:
             at = start + 1
+        except RecursionError:  # brackets nested thousands deep are no answer
+            break
     return found

@@ -22,6 +22,7 @@ HALLWAY = {
     "preflight",
     "deployment",
     "explain",
+    "making",
     "compare",
     "candidates",
     "estimate",
