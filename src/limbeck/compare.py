@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from limbeck import provenance, registry, stats, synthetic
 from limbeck.candidates import Record, predictions
-from limbeck.human import HumanAnswer, human_answers
+from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
 from limbeck.run import RunFolder, read_json, read_lines
-from limbeck.types import Example, Gap, Kind, Prediction, Recipe, Report, Row, Score, Splits, Status, Task, Versus
+from limbeck.types import Example, Kind, Prediction, Recipe, Report, Row, Score, Splits, Status, Task, Versus
 from limbeck.verdict import MARGIN, RULE, Choice, decide, with_break_even
 
 RESAMPLES = 1000
@@ -195,14 +195,13 @@ def build_report(folder: RunFolder) -> Report:
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
     best = choice.best_student
-    labelled = folder.path / "2-labelled.jsonl"
-    bought = {row.id: row for row in (read_lines(labelled, Example) if labelled.exists() else [])}
-    came = provenance.sources([row for row in {**every, **bought}.values() if row.output is not None])
+    known = every_row(folder)
+    came = provenance.sources([row for row in known.values() if row.output is not None])
     human = human_answers(folder)
     where = {i: name for name in ("train", "dev", "test") for i in getattr(splits, name).ids}
-    gaps = gaps_of(task, test, test_answers, [best, best_prompt(rows, task)], names, human, seed)
-    if said := synthetic.mark(test):
-        verdict += f" {said}{gap_sentence(gaps)}"
+    asked = [(i, names[i]) for i in (best, best_prompt(rows, task)) if i in test_answers]
+    gaps = synthetic.gaps(task.metric, lambda some, found: statistic(task, some, found), test, test_answers, asked, human, seed)
+    verdict += synthetic.sentence(test, gaps)
     warnings = [
         *run.get("warnings", []),
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
@@ -237,29 +236,16 @@ def build_report(folder: RunFolder) -> Report:
         test_origins=dict(sorted(Counter(r.origin.kind for r in test).items())),
         synthetic_test=sum(map(synthetic.is_synthetic, test)),
         gaps=gaps,
-        human=synthetic.summary({**every, **bought}, test, human),
-        worth_labelling=worth_labelling({**every, **bought}, where, test_answers, dev_answers, best, human),
+        human=synthetic.summary(known, test, human),
+        worth_labelling=synthetic.worth_labelling(known, where, [dev_answers, test_answers], best, human),
         sources=came,
         curated=tuple(run.get("curated", ())),
     )
 
 
-def gaps_of(
-    task: Task,
-    test: Sequence[Example],
-    answers: dict[str, list[Prediction]],
-    recipes: Sequence[str | None],
-    names: dict[str, str],
-    human: Mapping[str, HumanAnswer],
-    seed: int,
-) -> tuple[Gap, ...]:
-    """What the synthetic test is worth, for the chosen student and the best prompt."""
-
-    def measure(rows: Sequence[Example], found: Sequence[Prediction]) -> stats.Statistic:
-        return statistic(task, rows, found)
-
-    found = [synthetic.gap(names[r], task.metric, measure, test, answers[r], human, seed) for r in dict.fromkeys(recipes) if r in answers]
-    return tuple(gap for gap in found if gap is not None)
+def record_of(folder: RunFolder, recipe: Recipe, split: str) -> Record | None:
+    path = folder.students / recipe.id / f"{split}.json"
+    return read_json(path, Record) if path.exists() else None
 
 
 def best_prompt(rows: Sequence[Row], task: Task) -> str | None:
@@ -267,38 +253,6 @@ def best_prompt(rows: Sequence[Row], task: Task) -> str | None:
     sign = -1 if registry.take("metrics", task.metric).lower_is_better else 1
     prompts = [r for r in rows if r.group == "prompt" and r.state == "ok" and r.dev is not None and r.dev.value is not None]
     return max(prompts, key=lambda r: sign * (r.dev.value or 0.0) if r.dev else 0.0).id if prompts else None
-
-
-def gap_sentence(gaps: Sequence[Gap]) -> str:
-    """The student's gap, or the prompt's where there is no student; "" where too few rows were labelled by persons."""
-    if not gaps:
-        return " Too few rows labelled by persons to say how far that is from the truth; `limbeck label` adds some."
-    one = gaps[0]
-    rows = f"the same {one.human.n} rows" if one.paired else f"{one.human.n} rows"
-    spread = f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
-    return f" On {rows} labelled by persons {one.recipe} gets {one.human.value or 0:.3f}, {spread} against its synthetic {one.synthetic.value or 0:.3f}."
-
-
-def worth_labelling(
-    rows: Mapping[str, Example],
-    where: Mapping[str, str],
-    test_answers: Mapping[str, list[Prediction]],
-    dev_answers: Mapping[str, list[Prediction]],
-    best: str | None,
-    human: Mapping[str, HumanAnswer],
-) -> tuple[dict[str, Any], ...]:
-    """Rows that no person labelled and a person should; () where persons labelled all of them."""
-    columns = {
-        recipe: {p.id: p for split in (dev_answers, test_answers) for p in split.get(recipe, ())}
-        for recipe in {**dev_answers, **test_answers}
-    }
-    student = columns.pop(best, {}) if best else {}
-    return synthetic.worth_labelling(list(rows.values()), where, student, list(columns.values()), human)
-
-
-def record_of(folder: RunFolder, recipe: Recipe, split: str) -> Record | None:
-    path = folder.students / recipe.id / f"{split}.json"
-    return read_json(path, Record) if path.exists() else None
 
 
 def name_of(rows: Sequence[Row], recipe_id: str | None) -> str | None:

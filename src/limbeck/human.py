@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -45,9 +45,13 @@ def human_answers(folder: RunFolder) -> dict[str, HumanAnswer]:
     return found
 
 
-def keep_answer(folder: RunFolder, row: Example, output: str, shown: bool = False) -> HumanAnswer:
-    """On the disk when this returns. The same answer again adds nothing."""
-    before = human_answers(folder).get(row.id)
+def keep_answer(
+    folder: RunFolder, row: Example, output: str, shown: bool = False, known: dict[str, HumanAnswer] | None = None
+) -> HumanAnswer:
+    """On the disk when this returns. The same answer again adds nothing. known: what `human_answers` gave, kept up to
+    date here, so that many answers in a row read the file once."""
+    known = human_answers(folder) if known is None else known
+    before = known.get(row.id)
     if before is not None and before.output == output:
         return before
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -59,6 +63,7 @@ def keep_answer(folder: RunFolder, row: Example, output: str, shown: bool = Fals
         file.write((("\n" if torn else "") + line).encode())
         file.flush()
         os.fsync(file.fileno())
+    known[row.id] = answer
     return answer
 
 
@@ -86,31 +91,31 @@ def rows_to_label(folder: RunFolder, place: str = "test") -> list[Example]:
     """Every row of one place that persons may label, most worth labelling first as the last report named them, then in
     the run's own order. test: the test split; train: train and dev; unlabelled: rows that came without an answer, whether
     or not a teacher gave one since. Rows that a person answered already are left out."""
-    splits = read_json(folder.splits, Splits)
-    rows = {row.id: row for row in read_lines(folder.rows, Example)}
-    labelled = folder.path / "2-labelled.jsonl"
-    by_teacher = {row.id: row for row in (read_lines(labelled, Example) if labelled.exists() else [])}
+    splits, every = read_json(folder.splits, Splits), every_row(folder)
     if place == "test":
         ids: Sequence[str] = splits.test.ids
     elif place == "train":
         ids = (*splits.train.ids, *splits.dev.ids)
     elif place == "unlabelled":
         cut = {*splits.train.ids, *splits.dev.ids, *splits.test.ids}
-        ids = [i for i in dict.fromkeys((*rows, *by_teacher)) if i not in cut]
+        ids = [i for i in every if i not in cut]
     else:
         raise UsageError(f"there are no rows {place!r} to label", near(place, PLACES), "limbeck label RUN --from test")
     named = {one["id"]: at for at, one in enumerate(read_json(folder.report, Report).worth_labelling)} if folder.report.exists() else {}
     done = human_answers(folder)
-    every = {**rows, **by_teacher}
     left = [i for i in ids if i not in done]
     return [every[i] for i in sorted(left, key=lambda i: named.get(i, len(named)))]
 
 
-def any_row(folder: RunFolder, row_id: str) -> Example:
-    """One row of the run, answered or not. Raises UsageError where there is none of that id."""
+def every_row(folder: RunFolder) -> dict[str, Example]:
+    """All rows of the run by id, those that a teacher labelled with its answer."""
     labelled = folder.path / "2-labelled.jsonl"
     rows = {row.id: row for row in read_lines(folder.rows, Example)}
-    rows |= {row.id: row for row in (read_lines(labelled, Example) if labelled.exists() else [])}
+    return rows | {row.id: row for row in (read_lines(labelled, Example) if labelled.exists() else [])}
+
+
+def any_row(rows: Mapping[str, Example], row_id: str, folder: RunFolder) -> Example:
+    """One row, answered or not. Raises UsageError where there is none of that id."""
     if row_id not in rows:
         raise UsageError(f"the run has no row {row_id!r}", near(row_id, list(rows)), f"the ids stand in {folder.rows}")
     return rows[row_id]

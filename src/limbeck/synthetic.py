@@ -26,18 +26,40 @@ def is_synthetic(row: Example) -> bool:
     return row.origin.kind in SYNTHETIC
 
 
-def mark(test: Sequence[Example]) -> str:
-    """The sentence that goes with every score on a synthetic test; "" where persons labelled all of it."""
+def sentence(test: Sequence[Example], gaps: Sequence[Gap]) -> str:
+    """What goes with a verdict on a synthetic test, with the student's gap (the prompt's where there is no student);
+    "" where persons labelled every test row."""
     n = sum(map(is_synthetic, test))
     if not n:
         return ""
     kinds = Counter(row.origin.kind for row in test if is_synthetic(row))
     how = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    every = "all" if n == len(test) else f"{n} of"
-    return f"Synthetic test: {every} {len(test)} test rows have no label of a person's ({how})."
+    said = f" Synthetic test, in which {n} of {len(test)} rows have no label of a person's ({how})."
+    if not gaps:
+        return f"{said} Too few rows are labelled by persons to say how far that is from the truth; `limbeck label` adds some."
+    one = gaps[0]
+    rows = f"the same {one.human.n} rows" if one.paired else f"{one.human.n} rows"
+    figures = (
+        f"{one.human.value or 0:.3f} instead of {one.synthetic.value or 0:.3f}, gap {one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+    )
+    return f"{said} On {rows} labelled by persons {one.recipe} gets {figures}."
 
 
 # ---- the gap -------------------------------------------------------------------------------------------------------
+
+
+def gaps(
+    metric: str,
+    measure: Measure,
+    test: Sequence[Example],
+    answers: Mapping[str, Sequence[Prediction]],
+    candidates: Sequence[tuple[str, str]],
+    human: Mapping[str, HumanAnswer],
+    seed: int,
+) -> tuple[Gap, ...]:
+    """candidates: (id, name) of those whose gap is wanted. answers: id -> predictions on test."""
+    found = [gap(name, metric, measure, test, answers[key], human, seed) for key, name in dict.fromkeys(candidates)]
+    return tuple(one for one in found if one is not None)
 
 
 def gap(
@@ -142,19 +164,24 @@ def summary(rows: Mapping[str, Example], test: Sequence[Example], human: Mapping
 
 
 def worth_labelling(
-    rows: Sequence[Example],
+    rows: Mapping[str, Example],
     where: Mapping[str, str],
-    student: Mapping[str, Prediction],
-    others: Sequence[Mapping[str, Prediction]],
+    answers: Sequence[Mapping[str, Sequence[Prediction]]],
+    best: str | None,
     human: Mapping[str, HumanAnswer],
     n: int = NAMED,
 ) -> tuple[dict[str, Any], ...]:
     """The rows that no person labelled, best first: {id, split, input, why, score, uncertainty, disagreement, distance}.
-    where: id -> split. student, others: id -> stored prediction. Of more than 2,000 rows those with predictions first."""
-    open_ = [row for row in rows if row.id not in human and (is_synthetic(row) or row.output is None)]
+    rows: by id. where: id -> split. answers: one map of candidate -> predictions for each split. best: the chosen
+    student. Of more than 2,000 rows those with predictions come first."""
+    candidates = {name for split in answers for name in split}
+    columns = {name: {p.id: p for split in answers for p in split.get(name, ())} for name in sorted(candidates)}
+    student = columns.pop(best, {}) if best else {}
+    others = list(columns.values())
+    open_ = [row for row in rows.values() if row.id not in human and (is_synthetic(row) or row.output is None)]
     open_.sort(key=lambda row: row.id not in student)
     pool = open_[:POOL]
-    known = [row for row in rows if row.id in human][:200]
+    known = [row for row in rows.values() if row.id in human][:200]
     every = [*pool, *known]
     named = most_worth_labelling(
         every,

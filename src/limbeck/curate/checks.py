@@ -22,7 +22,9 @@ MADS = 6.0  # median absolute deviations of the log length; 3.5 is usual for one
 LEAST_SPREAD = math.log(1.5) / 6  # rows of nearly one length: up to 1.5 times as long is still usual
 LEAST_ROWS = 20  # fewer say nothing about what is usual
 LEAST_WORDS = 8  # of a text in an alphabet that several languages share, before its function words tell which
-ENGLISH = frozenset("the of and is are to what how for with my your this that it on i you was not from".split())
+ENGLISH = frozenset(
+    {"the", "of", "and", "is", "are", "to", "what", "how", "for", "with", "my", "your", "this", "that", "it", "on", "i", "was", "not"}
+)
 
 
 def by_person(row: Example) -> bool:
