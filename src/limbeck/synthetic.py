@@ -185,7 +185,7 @@ def worth_labelling(
     every = [*pool, *known]
     named = most_worth_labelling(
         every,
-        [student.get(row.id) for row in every],
+        [student.get(row.id) or voted(row) for row in every],
         [[column.get(row.id) for row in every] for column in others],
         n,
         labelled=range(len(pool), len(every)),
@@ -195,17 +195,27 @@ def worth_labelling(
         {
             "split": where.get(w.id, "unlabelled"),
             "input": by_id[w.id].input[:600],
-            "why": why(w.uncertainty, w.disagreement, w.id in student),
+            "why": why(w.uncertainty, w.disagreement, answered(by_id[w.id], student)),
         }
         | w.model_dump()
         for w in named
     )
 
 
-def why(unsure: float, apart: float, predicted: bool) -> str:
+def voted(row: Example) -> Prediction | None:
+    """A row that no student answered is as unsure as its teacher's votes were."""
+    return None if row.confidence is None else Prediction(id=row.id, text=row.output or "", confidence=row.confidence)
+
+
+def answered(row: Example, student: Mapping[str, Prediction]) -> bool | None:
+    """By the student; by a teacher that says how sure it was (False); by neither (None)."""
+    return True if row.id in student else False if row.confidence is not None else None
+
+
+def why(unsure: float, apart: float, predicted: bool | None) -> str:
     parts = []
-    if predicted and unsure >= 0.5:
-        parts.append("the student is unsure")
+    if unsure >= 0.5 and predicted is not None:
+        parts.append("the student is unsure" if predicted else "its teacher was unsure")
     if apart >= 0.3:
         parts.append("the candidates disagree")
     return " and ".join(parts) or "it is unlike the rows above it"

@@ -19,7 +19,7 @@ Filter = Callable[[Task, Example], "str | None"]
 
 PERSON = frozenset({"gold", "prompt", "human"})  # origins of rows that a person wrote or labelled
 MADS = 6.0  # median absolute deviations of the log length; 3.5 is usual for one-off screening, 6 spares long tails
-LEAST_SPREAD = math.log(1.5) / 6  # rows of nearly one length: up to 1.5 times as long is still usual
+LEAST_SPREAD = math.log(3) / 6  # rows of nearly one length: three times as long is still usual
 LEAST_ROWS = 20  # fewer say nothing about what is usual
 LEAST_WORDS = 8  # of a text in an alphabet that several languages share, before its function words tell which
 ENGLISH = frozenset(
