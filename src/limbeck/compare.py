@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from limbeck import registry, stats
+from limbeck import provenance, registry, stats, synthetic
 from limbeck.candidates import Record, predictions
+from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
 from limbeck.run import RunFolder, read_json, read_lines
 from limbeck.types import Example, Kind, Prediction, Recipe, Report, Row, Score, Splits, Status, Task, Versus
@@ -89,6 +90,20 @@ def corpus_figure(
     corpus = metric.corpus
     assert corpus is not None
     return lambda index: corpus(task, [rows[i] for i in index], [found[i] for i in index])
+
+
+def statistic(task: Task, rows: Sequence[Example], found: Sequence[Prediction]) -> stats.Statistic:
+    """The task's metric as a function of row numbers, whether it is a mean over rows or not."""
+    metric: Metric = registry.take("metrics", task.metric)
+    if metric.corpus is not None:
+        return corpus_figure(metric, task, rows, found)
+    column = row_values(metric, task, rows, found)
+
+    def mean(index: Sequence[int]) -> float | None:
+        scored = [v for i in index if (v := column[i]) is not None]
+        return sum(scored) / len(scored) if scored else None
+
+    return mean
 
 
 def versus(task: Task, rows: Sequence[Example], ours: list[Prediction], theirs: list[Prediction], name: str, seed: int) -> Versus | None:
@@ -180,10 +195,18 @@ def build_report(folder: RunFolder) -> Report:
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
     best = choice.best_student
+    known = every_row(folder)
+    came = provenance.sources([row for row in known.values() if row.output is not None])
+    human = human_answers(folder)
+    where = {i: name for name in ("train", "dev", "test") for i in getattr(splits, name).ids}
+    asked = [(i, names[i]) for i in (best, best_prompt(rows, task)) if i in test_answers]
+    gaps = synthetic.gaps(task.metric, lambda some, found: statistic(task, some, found), test, test_answers, asked, human, seed)
+    verdict += synthetic.sentence(test, gaps)
     warnings = [
         *run.get("warnings", []),
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
         *status_warnings(rows),
+        *provenance.licence_warnings(came),
     ]
     return Report(
         task=task,
@@ -210,12 +233,26 @@ def build_report(folder: RunFolder) -> Report:
         not_deterministic=tuple(dict.fromkeys(r.not_deterministic for r in test_records.values() if r.not_deterministic)),
         test_scored=int(run.get("test_scored", 1)),
         seconds=run.get("seconds", {}),
+        test_origins=dict(sorted(Counter(r.origin.kind for r in test).items())),
+        synthetic_test=sum(map(synthetic.is_synthetic, test)),
+        gaps=gaps,
+        human=synthetic.summary(known, test, human),
+        worth_labelling=synthetic.worth_labelling(known, where, [dev_answers, test_answers], best, human),
+        sources=came,
+        curated=tuple(run.get("curated", ())),
     )
 
 
 def record_of(folder: RunFolder, recipe: Recipe, split: str) -> Record | None:
     path = folder.students / recipe.id / f"{split}.json"
     return read_json(path, Record) if path.exists() else None
+
+
+def best_prompt(rows: Sequence[Row], task: Task) -> str | None:
+    """The prompt that is best on dev; on a tie the one named first."""
+    sign = -1 if registry.take("metrics", task.metric).lower_is_better else 1
+    prompts = [r for r in rows if r.group == "prompt" and r.state == "ok" and r.dev is not None and r.dev.value is not None]
+    return max(prompts, key=lambda r: sign * (r.dev.value or 0.0) if r.dev else 0.0).id if prompts else None
 
 
 def name_of(rows: Sequence[Row], recipe_id: str | None) -> str | None:

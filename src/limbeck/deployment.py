@@ -14,6 +14,7 @@ from pathlib import Path
 from limbeck import registry, render
 from limbeck.errors import ModelError
 from limbeck.log import Log
+from limbeck.provenance import licence_warnings
 from limbeck.run import RunFolder, write_json, write_lines
 from limbeck.types import Card, Example, Kind, Prediction, Report, Row, Task
 
@@ -60,6 +61,10 @@ def card_of(report: Report, row: Row) -> Card:
         render=render.VERSION,
         versions=report.versions,
         notes=(report.verdict,),
+        synthetic_test=report.synthetic_test,
+        gaps=report.gaps,
+        sources=report.sources,
+        licence_warnings=licence_warnings(report.sources),
     )
 
 

@@ -7,21 +7,17 @@ from typing import Any
 
 from limbeck.candidates import predictions
 from limbeck.curate.leak import nearest_rows
-from limbeck.errors import UsageError
-from limbeck.registry import near
-from limbeck.run import RunFolder, read_json, read_lines
-from limbeck.types import Example, Kind, Recipe, Splits, Status, Task
+from limbeck.human import any_row, every_row, human_answers
+from limbeck.run import RunFolder, read_json
+from limbeck.teachers.store import Store
+from limbeck.types import Kind, Recipe, Splits, Status, Task
 
 
 def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
     """Raises UsageError where the run has no such row."""
     task, splits = read_json(folder.task, Task), read_json(folder.splits, Splits)
-    rows = {r.id: r for r in read_lines(folder.rows, Example)}
-    labelled = folder.path / "2-labelled.jsonl"
-    rows |= {r.id: r for r in (read_lines(labelled, Example) if labelled.exists() else [])}
-    if row_id not in rows:
-        raise UsageError(f"the run has no row {row_id!r}", near(row_id, list(rows)), f"the ids stand in {folder.rows}")
-    row = rows[row_id]
+    rows = every_row(folder)
+    row = any_row(rows, row_id, folder)
     where = {i: name for name in ("train", "dev", "test") for i in getattr(splits, name).ids}
     split = where.get(row_id, "labelled by the teacher" if row.origin.kind == "teacher" else "put aside")
     answers = []
@@ -45,6 +41,7 @@ def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
         for other, jaccard in nearest_rows(row, [r for r in rows.values() if r.id != row_id], 3)
     ]
     origin = row.origin
+    human = human_answers(folder).get(row_id)
     came = " ".join(
         part
         for part in (origin.kind, origin.source, f"row {origin.row}" if origin.row else "", f"by {origin.detail}" if origin.detail else "")
@@ -54,6 +51,9 @@ def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
         "id": row.id,
         "split": split,
         "origin": came,
+        "provenance": {**origin.model_dump(mode="json", exclude_none=True), "confidence": row.confidence},
+        "reply": reply_of(folder, origin.request),
+        "human": human.model_dump(mode="json") if human else None,
         "input": row.input,
         "choices": row.choices,
         "output": row.output,
@@ -61,3 +61,11 @@ def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
         "answers": answers,
         "near": close,
     }
+
+
+def reply_of(folder: RunFolder, address: str | None) -> dict[str, Any] | None:
+    """The teacher's reply that the row was made from, out of the run's store: what it says, and what it cost."""
+    if not address or not folder.store.exists():
+        return None
+    with Store(folder.store, cap_usd=0.0) as store:
+        return store.look_up(address)

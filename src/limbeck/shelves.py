@@ -46,6 +46,10 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     "exporters": {
         "folder": ("limbeck.exporters.folder:FOLDER", "safetensors, tokenizer, task, card; loads with limbeck.load"),
     },
+    "filters": {
+        "declined": ("limbeck.curate.checks:declined", "rows that are a teacher's refusal instead of a row"),
+        "placeholder": ("limbeck.curate.checks:placeholder", "rows with a hole that nobody filled: [Your Name], lorem ipsum"),
+    },
     "bases": {
         "minilm": ("limbeck.bases.embedded:MINILM", "all-MiniLM-L6-v2, 22.7M parameters, Apache-2.0, embedded"),
     },

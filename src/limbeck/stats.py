@@ -112,6 +112,27 @@ def bootstrap_difference(gap: Statistic, n: int, seed: int, resamples: int = RES
     return *middle(drawn), p_of(drawn, informative=n)
 
 
+def unpaired_difference(
+    ours: Statistic, n_ours: int, theirs: Statistic, n_theirs: int, seed: int, resamples: int = RESAMPLES
+) -> Difference | None:
+    """ours - theirs over two different sets of rows, each resampled by itself: difference and 95 % percentile interval.
+    None where either figure, or every resample of it, cannot be computed."""
+    a, b = ours(range(n_ours)), theirs(range(n_theirs))
+    if a is None or b is None:
+        return None
+    both = zip(draws(n_ours, seed, resamples), draws(n_theirs, seed + 1, resamples), strict=True)
+    drawn = [x - y for i, j in both if (x := ours(i)) is not None and (y := theirs(j)) is not None]
+    return Difference(a - b, *middle(drawn), p_of(drawn, informative=min(n_ours, n_theirs))) if drawn else None
+
+
+def newcombe(k1: int, n1: int, k2: int, n2: int) -> Interval:
+    """95 % interval of the difference k1 / n1 - k2 / n2 of independent shares (Newcombe 1998, method 10: Wilson's limits
+    squared and added). For small n, and where all is right or all is wrong, it holds where the bootstrap sees no spread."""
+    p1, p2 = (k / n if n else 0.5 for k, n in ((k1, n1), (k2, n2)))
+    (low1, high1), (low2, high2) = wilson(k1, n1), wilson(k2, n2)
+    return p1 - p2 - math.hypot(p1 - low1, high2 - p2), p1 - p2 + math.hypot(high1 - p1, p2 - low2)
+
+
 def p_of(drawn: Sequence[float], informative: int) -> float:
     """Two-sided p of "no difference": twice the smaller tail, and never below what flipping the signs of `informative`
     rows could prove (one row proves nothing, however large its difference)."""

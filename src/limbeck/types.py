@@ -68,6 +68,9 @@ class Origin(Frozen):
     cost_usd: float | None = None
 
 
+SYNTHETIC = frozenset({"generated", "teacher", "retrieved"})  # origins whose answer no person gave for this task
+
+
 class Example(Frozen):
     """One row. output None = not labelled. choices: this row's options (kind `choice`). confidence in [0, 1]."""
 
@@ -306,6 +309,32 @@ class Row(Frozen):
     values: tuple[Value, ...] = ()
 
 
+class Gap(Frozen):
+    """How far a synthetic test is from what persons say: one candidate's score on rows labelled by persons, its score on
+    synthetic rows, and human - synthetic with its 95 % interval. paired: the same rows under both labels."""
+
+    recipe: str
+    metric: str
+    human: Score
+    synthetic: Score
+    difference: float
+    low: float
+    high: float
+    paired: bool
+
+
+class Source(Frozen):
+    """Where rows came from: a file, a data set, a teacher. kinds: {origin kind: rows}. licence None = not known."""
+
+    name: str
+    kinds: dict[str, int]
+    licence: str | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(self.kinds.values())
+
+
 class Report(Frozen):
     """Everything that the pages show. Built from the run folder alone; rendering it needs no model."""
 
@@ -333,6 +362,13 @@ class Report(Frozen):
     not_deterministic: tuple[str, ...] = ()
     test_scored: int = 1
     seconds: dict[str, float] = {}
+    test_origins: dict[str, int] = {}  # test rows by origin kind
+    synthetic_test: int = 0  # of them, how many no person wrote or labelled
+    gaps: tuple[Gap, ...] = ()  # what the synthetic test is worth: the chosen student, the best prompt
+    human: dict[str, Any] = {}  # rows labelled with `limbeck label`: {test, other, agreed, shown}
+    worth_labelling: tuple[dict[str, Any], ...] = ()  # {id, split, input, why}, best first
+    sources: tuple[Source, ...] = ()
+    curated: tuple[str, ...] = ()  # what curation did, in sentences
 
 
 class Card(Frozen):
@@ -352,6 +388,10 @@ class Card(Frozen):
     render: str = ""  # render.VERSION it was trained with
     versions: dict[str, str] = {}
     notes: tuple[str, ...] = ()
+    synthetic_test: int = 0  # test rows that no person wrote or labelled
+    gaps: tuple[Gap, ...] = ()
+    sources: tuple[Source, ...] = ()
+    licence_warnings: tuple[str, ...] = ()
 
 
 class Settings(Frozen):

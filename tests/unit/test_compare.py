@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from limbeck import compare, verdict
+from limbeck import compare, registry, verdict
 from limbeck.candidates import Record
 from limbeck.types import Example, Kind, Prediction, Recipe, Row, Score, Status, Task, Versus
 
@@ -106,3 +106,20 @@ def test_break_even_is_labels_and_training_over_what_a_call_saves():
     assert found.break_even_calls == pytest.approx((2.95 + 0.05) / 1.5 * 1000)
     dearer = student.model_copy(update={"usd_per_1000": 3.0})
     assert verdict.with_break_even(dearer, [prompt, dearer], labels_usd=2.95, machine=0.05).break_even_calls is None
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_all_metrics_of_a_kind_can_be_asked_at_once_each_with_its_interval(kind):
+    gold = {Kind.SCORE: "2.5", Kind.FIELDS: '{"who": "Ann"}', Kind.TEXT: "The cat is sleeping."}.get(kind, "a")
+    other = {Kind.SCORE: "1", Kind.FIELDS: '{"who": "Bob"}', Kind.TEXT: "The dog is barking."}.get(kind, "b")
+    task = Task(name="t", instruction="", kind=kind, labels=LABELS if kind is Kind.LABEL else (), low=0, high=5, metric="")
+    rows = [
+        Example(id=str(i), input="x", output=gold if i % 2 else other, choices=("a", "b") if kind is Kind.CHOICE else None)
+        for i in range(30)
+    ]
+    found = [Prediction(id=r.id, text=r.output if i % 5 else other) for i, r in enumerate(rows)]
+    every = [name for name in registry.names("metrics") if kind in registry.take("metrics", name).kinds]
+    assert len(every) >= 2 or kind is Kind.CHOICE
+    for name in every:
+        score = compare.scores(name, task, rows, {"x": found}, seed=0)["x"]
+        assert score.value is not None and score.low is not None and score.low <= score.value <= score.high, name

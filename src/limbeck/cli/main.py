@@ -18,6 +18,7 @@ COMMANDS = {
     "rows": ("limbeck.cli.rows:rows", "From a prompt alone to labelled rows, with where each came from."),
     "report": ("limbeck.cli.show:report", "The table of a finished run, rebuilt without a model."),
     "explain": ("limbeck.cli.show:explain", "Where a row came from, and what each candidate answered on it."),
+    "label": ("limbeck.cli.label:label", "Label rows of a run by hand, most worth it first."),
     "predict": ("limbeck.cli.predict:predict", "Answer new rows with a student."),
     "list": ("limbeck.cli.shelf:list_", "What there is: adapters, metrics, teachers, ..."),
     "info": ("limbeck.cli.shelf:info", "One thing from a shelf, whole; `info recipes` for the grammar."),

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from limbeck.types import SYNTHETIC
+
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path())
@@ -49,13 +51,48 @@ def explain(folder: str, row_id: str, machine: bool) -> None:
     if machine:
         return click.echo(json.dumps(found, ensure_ascii=False))
     click.echo(f"row {found['id']} ({found['split']}), from {found['origin']}")
+    for line in came_from(found):
+        click.echo(line)
     click.echo(f"  input   {found['input']}")
     if found.get("choices"):
         click.echo(f"  options {' | '.join(found['choices'])}")
-    click.echo(f"  gold    {found['output']}")
+    synthetic = found["provenance"]["kind"] in SYNTHETIC
+    click.echo(f"  {'label  ' if synthetic else 'gold   '} {found['output']}{' (synthetic)' if synthetic else ''}")
+    if found["human"]:
+        click.echo(f"  person  {found['human']['output']} ({found['human']['at']})")
     for line in found["answers"]:
         mark = " " if line["right"] is None else "+" if line["right"] else "-"
         sure = f"  ({line['confidence']:.2f})" if line["confidence"] is not None else ""
         click.echo(f"  {mark} {line['recipe']:28} {line['text'] or '(' + line['status'] + ')'}{sure}")
     for other in found["near"]:
         click.echo(f"  near    {other['id']} ({other['split']}, {other['jaccard']:.2f}): {other['input'][:100]}")
+
+
+def came_from(found: dict[str, Any]) -> list[str]:
+    """What the row's origin holds beyond kind and place, and the reply that it was made from."""
+    origin, reply = found["provenance"], found["reply"]
+    votes = ", ".join(f"{n} {answer}" for answer, n in (origin.get("votes") or {}).items())
+    cost = origin.get("cost_usd")
+    facts = {
+        "licence": origin.get("licence"),
+        "teacher": origin.get("teacher"),
+        "made": ", ".join(
+            part
+            for part in (
+                f"template {origin['template']}" if origin.get("template") else "",
+                f"temperature {origin['temperature']:g}" if origin.get("temperature") is not None else "",
+                f"${cost:.6f} of what was paid" if cost is not None else "",
+            )
+            if part
+        ),
+        "votes": votes + (f" (confidence {origin['confidence']:.2f})" if votes and origin.get("confidence") is not None else ""),
+        "request": origin.get("request"),
+    }
+    lines = [f"  {name:8}{value}" for name, value in facts.items() if value]
+    if origin.get("request") and reply is None:
+        lines.append("  reply   not in this run's store")
+    if reply:
+        paid = "price unknown" if reply["cost_usd"] is None else f"${reply['cost_usd']:.6f}"
+        lines.append(f"  reply   {reply['model']}, {reply['tokens_in']} tokens in, {reply['tokens_out']} out, {paid}")
+        lines += [f"          | {line}" for text in reply["texts"] for line in text[:2000].splitlines()]
+    return lines

@@ -19,7 +19,7 @@ from limbeck.engine.predict import StudentPredictor, load_predictor
 from limbeck.errors import ModelError, UsageError
 from limbeck.registry import Exporter
 from limbeck.run import listing, room_on_disk, sha_of_file, write_bytes, write_json
-from limbeck.types import Card, Example, Kind, Prediction, Score, Task
+from limbeck.types import Card, Example, Gap, Kind, Prediction, Score, Source, Task
 
 CARD, README = "student.json", "README.md"
 
@@ -118,11 +118,14 @@ def readme(card: Card) -> str:
         "## What it answers", "", task.instruction.strip(), "",
         answers(task), "",
         "## Use", "", "```python", "import limbeck", "", 'student = limbeck.load("this/folder")', f"student.predict([{example}])", "```", "",
-        "## How good it is", "", score_line("dev (used to choose it)", card.dev), score_line("test (scored once)", card.test), "",
+        "## How good it is", "", score_line("dev (used to choose it)", card.dev), score_line("test (scored once, synthetic test)" if card.synthetic_test else "test (scored once)", card.test),
+        *map(gap_line, card.gaps), "",
         *([f"Answers with a confidence of {card.threshold:g} or more were right most of the time on dev.", ""] if card.threshold is not None else []),
         "## Where it comes from", "",
         f"- Base: `{card.base}`, licence {card.base_licence}, weights sha256 `{card.base_sha or 'not recorded'}`.",
-        f"- Training rows by origin: {origins}. The licences of these rows are unknown to limbeck; whoever gave them knows.",
+        f"- Rows by origin: {origins}.{'' if card.sources else ' Their licences are unknown to limbeck; whoever gave them knows.'}",
+        *map(source_line, card.sources),
+        *[f"- **Licence**: {warning}." for warning in card.licence_warnings],
         f"- Inputs longer than {card.max_length} tokens are cut.",
         *[f"- {note}" for note in card.notes],
         *[f"- {name} {version}" for name, version in sorted(card.versions.items())],
@@ -143,3 +146,16 @@ def score_line(split: str, score: Score | None) -> str:
         return f"- {split}: not scored."
     interval = f", 95 % interval {score.low:.3f} to {score.high:.3f}" if score.low is not None and score.high is not None else ""
     return f"- {split}: {score.metric} {score.value:.3f}{interval}, {score.n} rows."
+
+
+def gap_line(gap: Gap) -> str:
+    rows = f"the same {gap.human.n} rows" if gap.paired else f"{gap.human.n} rows"
+    return (
+        f"- on {rows} labelled by persons: `{gap.recipe}` {gap.human.value or 0:.3f}, synthetic {gap.synthetic.value or 0:.3f}, "
+        f"gap {gap.difference:+.3f}, 95 % interval {gap.low:+.3f} to {gap.high:+.3f}."
+    )
+
+
+def source_line(source: Source) -> str:
+    kinds = ", ".join(f"{n} {kind}" for kind, n in source.kinds.items())
+    return f"  - {source.name}: {kinds}; licence {source.licence or 'not known to limbeck'}."

@@ -21,6 +21,8 @@ def _blocks(report: Report) -> Iterator[str]:
     yield f"# {text(report.verdict)}"
     if report.partial:
         yield "*Partial: not every candidate was finished.*"
+    if made := t.synthetic(report):
+        yield f"**{text(made)}**"
     if rows := t.ranked(report):
         columns = t.columns(report)
         cells = [
@@ -31,6 +33,15 @@ def _blocks(report: Report) -> Iterator[str]:
     if report.warnings:
         yield "## Warnings"
         yield bullets(map(text, report.warnings))
+    if report.synthetic_test:
+        yield "## What the synthetic test is worth"
+        yield tabled(t.gaps(report)) or "Too few rows are labelled by persons to say."
+        if report.worth_labelling:
+            yield "Most worth a label of a person's:"
+            yield bullets(
+                f"{code(str(one['id']))} ({text(one['why'])}): {text(str(one['input'])[:120])}" for one in report.worth_labelling[:10]
+            )
+    yield text(t.human(report))
     yield "## How it was measured"
     yield text(used(report))
     yield text(report.rule)
@@ -42,8 +53,19 @@ def _blocks(report: Report) -> Iterator[str]:
         if facts:
             yield f"## {title}"
             yield table(["", ""], [[text(name), text(value)] for name, value in f.flat(facts).items()])
+    if report.curated:
+        yield "## Curation"
+        yield bullets(map(text, report.curated))
+    if came := t.sources(report):
+        yield "## Sources of the labelled rows"
+        yield tabled(came)
     if purposes:
         yield table(list(map(text, purposes[0])), [list(map(text, line)) for line in purposes[1:]])
+
+
+def tabled(lines: Sequence[tuple[str, ...]]) -> str:
+    """ "" for no lines."""
+    return table(list(map(text, lines[0])), [list(map(text, line)) for line in lines[1:]]) if lines else ""
 
 
 def text(value: str) -> str:

@@ -19,6 +19,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
     ("leaderboard", "Leaderboard", board),
     ("trade-offs", "What it costs", sections.trade_offs),
     ("learning", "Learning", sections.learning),
+    ("synthetic", "Persons and the synthetic test", sections.synthetic),
     ("confusions", "Confusions", sections.confusions),
     ("confidence", "Confidence", sections.confidence),
     ("mistakes", "Mistakes worth reading", sections.mistakes),
@@ -53,13 +54,19 @@ def header(report: Report, contents: list[tuple[str, str]]) -> Html:
     headline, _, rest = report.verdict.partition(": ")
     if (first := rest.partition(" ")[0]).isalpha() and first != t.metric_of(report):
         rest = rest[0].upper() + rest[1:]
+    made = " · synthetic test" if report.synthetic_test else ""
     known = report.advice if report.advice in ADVICE else "none"
     notes = [*(["Partial: not every candidate was finished."] if report.partial else []), *report.warnings]
     listed = tag("ul", *(tag("li", note) for note in notes))
     figures = list(tiles(report))
     return tag(
         "header",
-        tag("div", tag("span", ADVICE[known], class_=f"badge {known}"), f"{report.task.name} · {report.task.kind} task", class_="eyebrow"),
+        tag(
+            "div",
+            tag("span", ADVICE[known], class_=f"badge {known}"),
+            f"{report.task.name} · {report.task.kind} task{made}",
+            class_="eyebrow",
+        ),
         tag("h1", headline),
         tag("p", rest, class_="lede") if rest else None,
         tag("dl", *figures, class_="tiles") if figures else None,

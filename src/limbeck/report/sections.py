@@ -60,9 +60,25 @@ def mistake(error: Mapping[str, Any]) -> Html:
     return tag("li", tag("div", top, class_="eyebrow"), asked, tag("dl", *said, class_="said"))
 
 
+def synthetic(report: Report) -> Child:
+    """What the synthetic test is worth, and what a person should label; nothing where persons labelled all of it."""
+    if not report.synthetic_test and not report.human:
+        return None
+    said = [tag("p", text) for text in (t.synthetic(report), t.human(report)) if text]
+    worth = t.gaps(report)
+    gap = table("Gap to rows labelled by persons", worth[0], worth[1:]) if worth else None
+    few = tag("p", "Too few rows are labelled by persons to say how far this is from the truth: limbeck label RUN.") if not worth else None
+    named = [(str(one["id"]), str(one["split"]), str(one["why"]), str(one["input"])[:200]) for one in report.worth_labelling]
+    most = fold("Rows most worth a label of a person's", table("", ("row", "split", "why", "input"), named)) if named else None
+    return [*said, gap, few if report.synthetic_test else None, most]
+
+
 def rows(report: Report) -> Child:
     tables = columns(facts("Splits", t.sizes(report)), facts("Origin", report.origins), facts("Rejected", report.rejected))
-    return (tag("p", report.split_how), tables) if report.split_how or tables else None
+    came = t.sources(report)
+    listed = table("Sources of the labelled rows", came[0], came[1:]) if came else None
+    said = [tag("p", text) for text in report.curated]
+    return (tag("p", report.split_how), tables, *said, listed) if report.split_how or tables else None
 
 
 def money(report: Report) -> Child:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import limbeck.report.format as f
-from limbeck import registry
+from limbeck import registry, stats
 from limbeck.errors import UsageError
 from limbeck.types import Report, Row, Score
 
@@ -72,6 +72,7 @@ def columns(report: Report) -> list[Column]:
     """Those in which at least one row has something to say."""
     name = metric_of(report)
     arrow = " (lower is better)" if lower_is_better(name) else ""
+    made = " (synthetic test)" if report.synthetic_test else ""
     more = dict.fromkeys(score.metric for row in report.rows for score in row.more)
     rival = report.best_baseline or "the best baseline"
 
@@ -79,7 +80,7 @@ def columns(report: Report) -> list[Column]:
         return "reference" if row.versus is None and row.recipe == report.best_baseline else f.versus(row.versus)
 
     every = [
-        Column("test", f"{name}{arrow}", f"{name} on the test rows, with its 95 % interval", 0, lambda r: f.score(r.test)),
+        Column("test", f"{name}{arrow}{made}", f"{name} on the test rows, with its 95 % interval", 0, lambda r: f.score(r.test)),
         Column("versus", "vs baseline", f"difference to {rival} on the same rows, and its p value", 1, against),
         Column("usd_per_1000", "$/1,000", "cost of 1,000 calls", 2, lambda r: f.usd(r.usd_per_1000)),
         Column("latency_p50_ms", "p50", "median time of one call", 3, lambda r: f.ms(r.latency_p50_ms)),
@@ -120,6 +121,49 @@ def ledger(report: Report) -> tuple[dict[str, str], list[tuple[str, ...]]]:
     ]
     lines = [(name, *(f.plain(key, facts.get(key)) for key in keys)) for name, facts in purposes.items()]
     return totals, [("purpose", *map(f.words, keys)), *lines] if lines else []
+
+
+def synthetic(report: Report) -> str:
+    """The mark of a synthetic test, "" where persons labelled every test row."""
+    if not report.synthetic_test:
+        return ""
+    kinds = ", ".join(f"{n} {kind}" for kind, n in report.test_origins.items())
+    total = sum(report.test_origins.values())
+    return f"Synthetic test: {report.synthetic_test} of {total} test rows have no label of a person's ({kinds})."
+
+
+def gaps(report: Report) -> list[tuple[str, ...]]:
+    """A header, then one line per candidate: its score on rows labelled by persons, on synthetic ones, and the gap."""
+    lines = [
+        (
+            gap.recipe,
+            f"{f.score(gap.human)} ({gap.human.n} rows)",
+            f"{f.score(gap.synthetic)} ({gap.synthetic.n} rows)",
+            f"{f.signed(gap.difference)} [{f.signed(gap.low)}, {f.signed(gap.high)}]",
+            "the same rows" if gap.paired else "different rows",
+        )
+        for gap in report.gaps
+    ]
+    return [("candidate", "labelled by persons", "synthetic", "gap", "measured on"), *lines] if lines else []
+
+
+def human(report: Report) -> str:
+    """What persons labelled by hand, in a sentence; "" where nobody did."""
+    if not report.human:
+        return ""
+    said = f"Labelled by hand: {report.human.get('test', 0)} test rows and {report.human.get('other', 0)} others."
+    if n := report.human.get("compared", 0):
+        low, high = stats.wilson(report.human.get("agreed", 0), n)
+        said += f" The label that was there agrees on {report.human['agreed']} of {n} (95 %: {f.percent(low)} to {f.percent(high)})."
+    if n := report.human.get("shown", 0):
+        said += f" {n} of the answers were given after the synthetic one was seen."
+    return said
+
+
+def sources(report: Report) -> list[tuple[str, ...]]:
+    """A header, then one line per source of labelled rows: how many of which kind, and the licence."""
+    lines = [(s.name, f"{s.rows:,}", ", ".join(s.kinds), s.licence or "not known") for s in report.sources]
+    return [("source", "rows", "kind", "licence"), *lines] if lines else []
 
 
 def within(every: Sequence[Column], rows: Sequence[Row], width: int, gap: int, first: int) -> list[Column]:

@@ -25,12 +25,21 @@ def terminal(report: Report, width: int) -> RenderableType:
     parts: list[RenderableType] = [Text(f.clean(report.verdict), style=STYLES.get(report.advice, "bold")), Text()]
     if report.partial:
         parts += [Text("Partial: not every candidate was finished.", style="yellow"), Text()]
+    if made := t.synthetic(report):
+        parts += [Text(f.clean(made), style="yellow")]
+        parts += [Text(f"  {f.clean(line[0])}: {line[1]} by persons, {line[2]} synthetic, gap {line[3]}") for line in t.gaps(report)[1:]]
+        parts.append(Text())
     if t.ranked(report):
         parts.append(_leaderboard(report, width))
     for row in t.unranked(report):
         parts.append(Text.assemble((f.clean(row.recipe), GROUPS.get(row.group, "")), "  ", (t.why(row), "red")))
     if report.warnings:
         parts += [Text(), *(Text.assemble(("warning: ", "yellow"), f.clean(text)) for text in report.warnings)]
+    if said := t.human(report):
+        parts += [Text(), Text(f.clean(said))]
+    if report.synthetic_test and report.worth_labelling:
+        ids = ", ".join(str(one["id"]) for one in report.worth_labelling[:5])
+        parts += [Text(), Text(f.clean(f"Most worth a label of yours: {ids} (limbeck label RUN)."))]
     parts += [Text(), Text(used(report), style="bright_black")]
     return Group(*parts)
 

@@ -100,6 +100,17 @@ class Ledger:
                 found[address] = Declined(what, have, do, kind=kind)
         return found
 
+    def look_up(self, prefix: str) -> dict[str, Any] | None:
+        """The stored reply whose address begins like this: {address, purpose, texts, finish, model, tokens_in, tokens_out,
+        cost_usd, latency_ms}. None where there is none, or where the prefix fits several."""
+        names = ("address", "purpose", "texts", "finish", "model", "tokens_in", "tokens_out", "cost_usd", "latency_ms")
+        query = f"SELECT {', '.join(names)} FROM replies WHERE substr(address, 1, ?) = ? LIMIT 2"
+        found = self.rows(query, (len(prefix), prefix)) if prefix else []
+        if len(found) != 1:
+            return None
+        facts = dict(zip(names, found[0], strict=True))
+        return {**facts, "texts": json.loads(facts["texts"]), "finish": json.loads(facts["finish"])}
+
     def keep(self, teacher: Teacher, entries: Iterable[Entry], troubles: Counter[str]) -> None:
         """All of it on the disk, in one transaction. An address that is known already is not counted twice."""
         now, added_usd = time.time(), 0.0

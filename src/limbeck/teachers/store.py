@@ -60,6 +60,10 @@ class Store:
         """See `Ledger.totals`."""
         return self.kept.totals()
 
+    def look_up(self, prefix: str) -> dict[str, Any] | None:
+        """See `Ledger.look_up`."""
+        return self.kept.look_up(prefix)
+
     @property
     def spent_usd(self) -> float:
         return self.kept.spent_usd
