@@ -40,10 +40,10 @@ def examples(rows: list[dict[str, Any]], n: int, seed: int) -> list[Example]:
 
 def run_cell(cell: dict[str, Any]) -> dict[str, Any]:
     """cell: experiment, data, seed, config, rows = {train, test, similar}. Two trainings: `steps` steps, and `seconds` seconds."""
-    import torch
+    from limbeck.engine.device import set_threads
 
     config = cell["config"]
-    torch.set_num_threads(config["threads"])
+    set_threads(config["threads"])
     task = task_of(cell["data"], cell["rows"]["train"])
     train = examples(cell["rows"]["train"], config["train_rows"], cell["seed"])
     test = examples(cell["rows"]["test"], config["test_rows"], 0)
@@ -124,26 +124,16 @@ def forgetting(predictor: Any, pairs: list[dict[str, Any]]) -> float | None:
     before: what general skill the training has cost. None for what is no encoder."""
     import numpy as np
 
-    if not pairs or not hasattr(predictor, "embed"):
+    if not pairs or not hasattr(predictor, "vectors"):
         return None
     from limbeck.engine.embed import embed
 
     left, right = [p["meta"]["sentence1"] for p in pairs], [p["meta"]["sentence2"] for p in pairs]
     gold = [float(p["output"]) for p in pairs]
-    tuned = [vectors(predictor, side) for side in (left, right)]
+    tuned = [predictor.vectors(side) for side in (left, right)]
     base = [embed(side) for side in (left, right)]
     after, before = (rank_correlation(np.sum(a * b, 1), gold) for a, b in (tuned, base))
     return round(after - before, 4)
-
-
-def vectors(predictor: Any, texts: list[str]) -> Any:
-    import torch
-
-    from limbeck.engine.encoder import unit_length
-    from limbeck.engine.tokens import tokenise
-
-    with torch.inference_mode():
-        return unit_length(predictor.embed(tokenise(predictor.tokenizer, texts, predictor.max_length).ids)).numpy()
 
 
 def rank_correlation(a: Any, b: Any) -> float:

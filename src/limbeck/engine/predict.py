@@ -17,7 +17,7 @@ from torch import Tensor
 
 from limbeck import registry, render
 from limbeck.engine.batches import by_length
-from limbeck.engine.encoder import HEADS, EncoderStudent
+from limbeck.engine.encoder import HEADS, EncoderStudent, unit_length
 from limbeck.engine.gold import dev_score, target
 from limbeck.engine.load import read_model, read_tokenizer
 from limbeck.engine.lowrank import PackedLinear, layers_in
@@ -78,6 +78,11 @@ class StudentPredictor:
                 return answer_logits(self.student, examples, vectors, each[[place[c] for e in examples for c in e.choices or ()]])
         finally:
             self.student.train(training)
+
+    @torch.inference_mode()
+    def vectors(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, d) float32, rows of length 1: the student's own embeddings, in the form that `engine.embed` gives the base's."""
+        return unit_length(self.embed(tokenise(self.tokenizer, texts, self.max_length).ids)).cpu().numpy()
 
     def embed(self, ids: Sequence[Sequence[int]]) -> Tensor:
         """n token lists -> (n, d), in batches of like length."""
