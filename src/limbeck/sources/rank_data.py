@@ -16,6 +16,7 @@ from limbeck.types import Kind, Message, Reply, Request, Task
 VOTES = 5
 K = 10  # of the fusion; this one and the weights were chosen on the ten tuning prompts of bench/retrieval
 WORDS, MEANING = 1.0, 1.0
+MOST = 480  # characters of a card that are embedded: ten times as many cost ten times the time and blur what it is about
 CONFIGS = 10  # parts of one data set that are shown to a teacher
 
 KINDS = {  # how cards call what a task of this kind is
@@ -42,8 +43,8 @@ def words_text(card: Dataset) -> str:
 
 def meaning_text(card: Dataset) -> str:
     """What the data set is, for the embedding, which reads 256 tokens and averages them: no names of columns, short samples."""
-    parts = [card.title, card.description, ", ".join(card.tags), *(s[:200] for s in card.sample[:2])]
-    return ". ".join(part for part in parts if part)
+    parts = [card.title, card.description, ", ".join(card.tags), *(s[:120] for s in card.sample[:2])]
+    return ". ".join(part for part in parts if part)[:MOST]
 
 
 def rank(query: str, cards: Sequence[Dataset], kind: Kind | None = None) -> list[Found]:
