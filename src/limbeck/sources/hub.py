@@ -16,12 +16,12 @@ from limbeck.sources import remote
 from limbeck.sources.cards import read_card
 from limbeck.sources.datasets import Dataset, Source
 from limbeck.sources.folder import HELD, KINDS
+from limbeck.sources.rank_data import STOP
 from limbeck.sources.readers import Record
 
 WORDS, PER_WORD = 6, 40  # the Hub's search matches names: one search per word of the query, so many cards each
 CONVERTED = "refs/convert/parquet"  # the branch where the Hub keeps its own copy in parquet, for sets with files of other kinds
 TIMEOUT_S = 30.0
-COMMON = set("about after also answer answers answering any are aren based been before being between both can classify could decide does each either else every example examples exactly five following for four from give given has have her his how input into its just label labels line more most must name named never next not one only other out output outputs please question read reply returns said same say sentence should shown some such task tell text than that the their them then there these they thing this those three two under user was way well were what when where whether which while who whom whose will with word words would write you your".split())  # fmt: skip
 
 
 def open_source(where: str) -> Source:
@@ -77,7 +77,7 @@ def search(query: str, whole: bool = False) -> list[Dataset]:
 
 def keywords(query: str, most: int = WORDS) -> list[str]:
     """The words that may stand in the name of a data set: the frequent and long ones of the query, common ones left out."""
-    words = [w for w in re.findall(r"[^\W\d_]{4,}", query.lower()) if w not in COMMON]
+    words = [w for w in re.findall(r"[^\W\d_]{4,}", query.lower()) if w not in STOP]
     counts = Counter(words)
     return sorted(counts, key=lambda w: (-counts[w], -len(w), words.index(w)))[:most]
 

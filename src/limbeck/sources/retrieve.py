@@ -58,7 +58,7 @@ def search(
     if failures and not pool:
         raise failures[0]
     pool, done.dropped = sift(pool, limits)
-    ranked = rank_data.rank(query, pool, task.kind)[: k + k // 2]
+    ranked = rank_data.rank(query, pool)[: k + k // 2]
     found, folded = rank_data.fold(ranked, local_rows(ranked, sources))
     done.dropped += folded
     done.said += [f"{one.source} left out: {one.reason}" for one in folded]
