@@ -50,6 +50,11 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "declined": ("limbeck.curate.checks:declined", "rows that are a teacher's refusal instead of a row"),
         "placeholder": ("limbeck.curate.checks:placeholder", "rows with a hole that nobody filled: [Your Name], lorem ipsum"),
     },
+    "sources": {
+        "hub": ("limbeck.sources.hub:open_source", "hub: data sets of the Hugging Face Hub, rows streamed, never a whole set"),
+        "folder": ("limbeck.sources.folder:open_source", "folder:<dir>: a tree of data sets with cards, or one README table"),
+        "catalogue": ("limbeck.sources.catalogue:open_source", "well-known public sets in our words, shipped; rows come from the Hub"),
+    },
     "bases": {
         "minilm": ("limbeck.bases.embedded:MINILM", "all-MiniLM-L6-v2, 22.7M parameters, Apache-2.0, embedded"),
     },
