@@ -37,7 +37,12 @@ def client(address: str, n: int, store: str) -> None:
     rows = data("cqa", "test")
     system = Message(role="system", content="Choose one of the answers.")
     requests = [
-        Request(messages=(system, Message(role="user", content=rows[i % len(rows)]["input"])), temperature=1.0, max_tokens=200, seed=i // len(rows))
+        Request(
+            messages=(system, Message(role="user", content=rows[i % len(rows)]["input"])),
+            temperature=1.0,
+            max_tokens=200,
+            seed=i // len(rows),
+        )
         for i in range(n)
     ]
     teacher = open_teacher(f"{address}#{SPEC_MODEL}", Price(usd_per_mtok_in=1.0, usd_per_mtok_out=2.0))
