@@ -78,7 +78,7 @@ class OpenAIBatchTeacher:
             lambda: self.direct.client.files.create(
                 file=("requests.jsonl", lines, "application/jsonl"), purpose="batch", timeout=TRANSFER_TIMEOUT_S
             )
-        ).id  # type: ignore[no-any-return]
+        ).id
 
     def line(self, address: str, request: Request) -> str:
         body = self.direct.arguments(request, self.direct.dropped, self.direct.limit_name)
@@ -140,7 +140,7 @@ class OpenAIBatchTeacher:
                 return read_reply(json.dumps(body).encode(), request, 0.0)
             except Transient as broken:
                 return broken
-        told = body.get("error") if isinstance(body, dict) and isinstance(body.get("error"), dict) else {}
+        told: dict[str, Any] = body["error"] if isinstance(body, dict) and isinstance(body.get("error"), dict) else {}
         message, kind = str(told.get("message") or body)[:500], str(told.get("code") or told.get("type") or status)
         sent = self.direct.arguments(request, set(), self.direct.limit_name)
         name = refused_argument(SimpleNamespace(status_code=status, param=told.get("param"), body=told), sent)

@@ -97,7 +97,8 @@ class BatchServer:
         if plan.state == "failed":
             batch["errors"] = {"object": "list", "data": plan.errors}
             return
-        outputs, errors = [], []
+        outputs: list[dict[str, Any]] = []
+        errors: list[dict[str, Any]] = []
         for number, line in enumerate(self.files[batch["input_file_id"]].splitlines()):
             row = json.loads(line)
             if plan.state in ("expired", "cancelled") and number >= plan.answered:
@@ -123,7 +124,7 @@ def handler_of(server: BatchServer) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *_: Any) -> None:
             pass
 
-        def send(self, status: int, payload: Any) -> None:
+        def send(self, status: int, payload: Any = None) -> None:
             data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
             with suppress(OSError):
                 self.send_response(status)
@@ -149,9 +150,8 @@ def handler_of(server: BatchServer) -> type[BaseHTTPRequestHandler]:
             with server.lock:
                 if self.path == "/v1/files":
                     head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-                    parts = {
-                        p.get_param("name", header="content-disposition"): p for p in BytesParser().parsebytes(head + raw).get_payload()
-                    }
+                    form: Any = BytesParser().parsebytes(head + raw).get_payload()
+                    parts = {part.get_param("name", header="content-disposition"): part for part in form}
                     if parts["purpose"].get_payload() != "batch":
                         return self.send(400, {"error": {"message": "purpose", "type": "invalid_request_error"}})
                     return self.send(200, {"id": server.keep_file(parts["file"].get_payload(decode=True)), "object": "file", "bytes": len(raw),
@@ -161,7 +161,8 @@ def handler_of(server: BatchServer) -> type[BaseHTTPRequestHandler]:
                     status, made = server.create(body)
                     if status == 0:
                         self.close_connection = True
-                        return self.connection.close()
+                        self.connection.close()
+                        return None
                     return self.send(status, made)
                 if self.path == "/v1/chat/completions":
                     server.at_once.append(body)
