@@ -37,5 +37,9 @@ def name_of(code: str) -> str:
 
 
 def same_script(one: str, other: str) -> bool:
-    script = lambda code: next((i for i, group in enumerate(SCRIPTS) if code in group), -1)  # noqa: E731
     return script(one) == script(other)
+
+
+def script(code: str) -> int:
+    """Number of its group in SCRIPTS; -1: Latin."""
+    return next((i for i, group in enumerate(SCRIPTS) if code in group), -1)
