@@ -192,7 +192,7 @@ def run(trial: Trial, number: int, counted: Counted) -> dict[str, Any]:
             prompt=str(prompt), teacher=f"{address}#small", price=parse_price(trial.price), candidates=tuple(trial.candidates.split(",")),
             budget_usd=50.0, seed=number, threads=1, **given,
         )  # fmt: skip
-        _, plan, splits = hallway.look(settings, prompt.read_text())
+        _, plan, _ = hallway.look(settings, prompt.read_text())
         report = hallway.run(settings, prompt.read_text(), RunFolder(Path(work) / "run"), Log())
     told, spent = plan.estimate, float(report.ledger["spent_usd"])
     return {

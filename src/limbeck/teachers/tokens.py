@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from limbeck.types import Price, Request
 
-
 _WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
