@@ -48,7 +48,8 @@ class BulkTeacher(Teacher, Protocol):
 
 
 class InBulk:
-    """direct(requests): asks them at once, through the ordinary machinery, and puts what comes of it into `outcomes`."""
+    """direct(requests): asks them at once, through the ordinary machinery, and puts what comes of it into `outcomes`.
+    proven: this process has had an answer from this teacher."""
 
     def __init__(
         self,
@@ -62,9 +63,11 @@ class InBulk:
         deadline_s: float | None,
         log: Log,
         direct: Callable[[dict[str, Request]], None],
+        proven: bool = False,
     ):
         self.ledger, self.cap_usd, self.teacher, self.purpose = ledger, cap_usd, teacher, purpose
         self.requests, self.outcomes, self.note, self.log, self.direct = requests, outcomes, note, log, direct
+        self.proven = proven
         self.deadline = time.monotonic() + deadline_s if deadline_s is not None else None
         self.tries: Counter[str] = Counter()
         self.most_rows = MOST_ROWS
@@ -76,7 +79,7 @@ class InBulk:
         for bulk in self.ledger.open_bulks(self.teacher.fingerprint):
             if set(bulk.addresses) & set(self.left()):
                 self.see_through(bulk)
-        if len(self.left()) >= WORTH_A_BATCH:  # a wrong key or a refused argument shows now, and not tomorrow
+        if len(self.left()) >= WORTH_A_BATCH and not self.proven:  # a wrong key or a refused argument shows now, and not tomorrow
             self.direct(dict(islice(self.left().items(), 1)))
         while len(self.left()) >= WORTH_A_BATCH or any(self.tries[a] for a in self.left()):
             if self.late():

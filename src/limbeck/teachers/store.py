@@ -32,6 +32,7 @@ class Store:
         self.paces: dict[tuple[str, str], Pace] = {}
         self.one_batch = threading.RLock()
         self.warned: set[str] = set()
+        self.proven: set[str] = set()  # fingerprints of teachers that have answered this process
 
     def ask(
         self,
@@ -93,9 +94,22 @@ class Store:
             self.ask_now(teacher.direct, some, outcomes, purpose, None, left_s)
             bulk.tell(0, "asked at once")
 
-        bulk = InBulk(self.kept, self.cap_usd, teacher, purpose, requests, outcomes, note, deadline_s, self.log, direct)
+        bulk = InBulk(
+            self.kept,
+            self.cap_usd,
+            teacher,
+            purpose,
+            requests,
+            outcomes,
+            note,
+            deadline_s,
+            self.log,
+            direct,
+            teacher.fingerprint in self.proven,
+        )
         try:
             bulk.run()
+            self.proven.add(teacher.fingerprint)
         finally:
             self.report(teacher, purpose, known, bulk.sent, requests, outcomes)
 
