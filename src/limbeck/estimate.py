@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from limbeck import registry, render
 from limbeck.recipes import Sizes, trained_on
 from limbeck.registry import Teacher
-from limbeck.types import Example, Frozen, Kind, Recipe, Task
+from limbeck.tasks import by_teacher
+from limbeck.teachers.tokens import tokens_of
+from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task
 
 TRAIN_TOKENS_S = 1800.0  # a 22.7M encoder, one core, bf16, 32 x 32 tokens: measured 1,000 to 3,000
 EMBED_TOKENS_S = 6000.0
 CALL_S = 1.0  # a hosted model, one call
 CONCURRENCY = 8
-REPLY_TOKENS = {Kind.LABEL: 15, Kind.CHOICE: 20, Kind.SCORE: 10, Kind.FIELDS: 80, Kind.TEXT: 120}
+SAMPLE = 200  # rows whose prompts are rendered and measured
+
+# How far from four characters a token a tokenizer may be, and what a provider adds (chat template, schema).
+IN_LOW, IN_HIGH = 0.75, 1.25
+OUT_LOW, OUT_HIGH = 0.7, 1.4
+EXTRA_OUT = 6  # tokens of a short answer that is spelt out at more length than ours
+ALOUD_OUT = 60  # tokens of a free answer that explains itself although it was told not to
+AGAIN = 1.5  # times for the one question about the prompt
+ASKED_AGAIN = 1.08  # of the calls: empty, cut and malformed replies are asked for twice more
+
+
+@dataclass(frozen=True)
+class Usd:
+    """A range of money."""
+
+    low: float = 0.0
+    high: float = 0.0
+
+    def __add__(self, other: Usd) -> Usd:
+        return Usd(self.low + other.low, self.high + other.high)
+
+    def times(self, n: float, again: float = 1.0) -> Usd:
+        return Usd(self.low * n, self.high * n * again)
+
+    @property
+    def middle(self) -> float:
+        return (self.low + self.high) / 2
 
 
 class Estimate(Frozen):
@@ -27,23 +58,32 @@ class Estimate(Frozen):
     lines: tuple[dict[str, float | str], ...] = ()
 
 
-def tokens_of(text: str) -> int:
-    """About four characters a token: an estimate, good to a factor of 1.5."""
-    return len(text) // 4 + 2
-
-
-def estimate(task: Task, recipes: Sequence[Recipe], sizes: Sizes, train: Sequence[Example], teacher: Teacher | None) -> Estimate:
-    """Cached replies cost nothing again, so a resumed run stays below it."""
+def estimate(
+    task: Task,
+    recipes: Sequence[Recipe],
+    sizes: Sizes,
+    train: Sequence[Example],
+    teacher: Teacher | None,
+    asked: Sequence[Example] = (),
+    seed: int = 0,
+) -> Estimate:
+    """What the plan costs from nothing: cached replies cost nothing again, so a resumed run stays below it, and so does one
+    that its cap ends. asked: the rows of dev, test and unlabelled, where they are known; else train stands for them."""
     lines: list[dict[str, float | str]] = []
     calls = 0
+    spent = Usd()
     trained: list[float] = []
+    remote = teacher is not None and teacher.remote
     for recipe in recipes:
-        usd, seconds = 0.0, 0.2
+        usd, seconds = Usd(), 0.2
         if recipe.adapter == "prompt" and teacher is not None:
             n = sizes.dev + sizes.test
-            usd, seconds, calls = money(task, train, teacher, shots_in(recipe)) * n, n * CALL_S / CONCURRENCY, calls + n
-            if not teacher.remote:
-                usd, seconds = 0.0, n * 0.002
+            usd, seconds, calls = (
+                one_call(task, recipe, train, asked, teacher, seed).times(n, ASKED_AGAIN),
+                n * CALL_S / CONCURRENCY,
+                calls + n,
+            )
+            seconds = seconds if remote else n * 0.002
         elif registry.take("adapters", recipe.adapter).attach is not None:
             tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options)
             per_epoch = trained_on(recipe, sizes) * tokens / TRAIN_TOKENS_S
@@ -52,28 +92,127 @@ def estimate(task: Task, recipes: Sequence[Recipe], sizes: Sizes, train: Sequenc
         elif recipe.adapter in ("head", "nearest"):
             tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options)
             seconds = (sizes.train + sizes.unlabelled + sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S + 2
-        lines.append({"recipe": recipe.text, "usd": usd, "seconds": round(seconds, 1)})
+        spent += usd
+        lines.append({"recipe": recipe.text, "usd": usd.middle, "seconds": round(seconds, 1)})
     refit = max(trained, default=0.0)
-    usd = sum(float(line["usd"]) for line in lines)
     seconds = sum(float(line["seconds"]) for line in lines) + refit + 8
     if sizes.unlabelled and teacher is not None:
-        label = money(task, train, teacher, 0) * sizes.unlabelled if teacher.remote else 0.0
-        usd, calls = usd + label, calls + sizes.unlabelled
-        seconds += sizes.unlabelled * (CALL_S / CONCURRENCY if teacher.remote else 0.002)
-        lines.append({"recipe": "labels for unlabelled rows", "usd": label, "seconds": round(sizes.unlabelled * CALL_S / CONCURRENCY, 1)})
+        label = one_call(task, None, train, asked, teacher, seed).times(sizes.unlabelled, ASKED_AGAIN)
+        spent, calls = spent + label, calls + sizes.unlabelled
+        label_s = sizes.unlabelled * (CALL_S / CONCURRENCY if remote else 0.002)
+        seconds += label_s
+        lines.append({"recipe": "labels for unlabelled rows", "usd": label.middle, "seconds": round(label_s, 1)})
+    if teacher is not None and remote and not teacher.recording:
+        spent, calls = spent + reading_the_prompt(task, teacher), calls + 1
     return Estimate(
-        usd_low=usd * 0.6, usd_high=usd * 1.6, seconds_low=seconds * 0.5, seconds_high=seconds * 2.5, calls=calls, lines=tuple(lines)
+        usd_low=spent.low, usd_high=spent.high, seconds_low=seconds * 0.5, seconds_high=seconds * 2.5, calls=calls, lines=tuple(lines)
     )
 
 
-def shots_in(recipe: Recipe) -> int:
-    return int(recipe.context.split(":")[1]) if recipe.context.startswith("few:") else 0
+# ---- one call --------------------------------------------------------------------------------------------------------
 
 
-def money(task: Task, train: Sequence[Example], teacher: Teacher, shots: int) -> float:
-    """USD of one call: the prompt as it would be rendered, and a usual reply."""
-    if teacher.price is None or not train:
-        return 0.0
-    some = list(train)[:: max(1, len(train) // 20)][:20]
-    size = sum(tokens_of("".join(m.content for m in render.messages(task, row.blind(), list(train)[:shots]))) for row in some) / len(some)
-    return teacher.price.of(round(size), REPLY_TOKENS[task.kind])
+def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked: Sequence[Example], teacher: Teacher, seed: int) -> Usd:
+    """The prompt as it will be rendered, and an answer like those at hand; the mean over SAMPLE rows. recipe None: no shots."""
+    if teacher.price is None or not teacher.remote:
+        return Usd()
+    rows = spread(asked or train, SAMPLE) or [made_up(task)]
+    shots = picker(task, recipe, train, seed)
+    prompts = [prompt_tokens(render.messages(task, row.blind(), shots(row))) for row in rows]
+    schemas = [tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
+    prompt, schema = sum(prompts) / len(prompts), sum(schemas) / len(schemas)
+    out_low, out_high = reply_tokens(task, train)
+    return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
+
+
+def picker(task: Task, recipe: Recipe | None, train: Sequence[Example], seed: int) -> Callable[[Example], Sequence[Example]]:
+    """The demonstrations that the candidate itself will pick."""
+    name, *rest = (recipe.context if recipe else "").split(":")
+    if name != "few" or not train:
+        return lambda row: ()
+    pick = registry.take("contexts", rest[1] if len(rest) > 1 else "random")
+    return pick(task, list(train), int(rest[0]), seed)  # type: ignore[no-any-return]
+
+
+def reply_tokens(task: Task, rows: Sequence[Example]) -> tuple[float, float]:
+    """Low and high mean of one answer, in the form that is asked for."""
+    outputs = [row.output for row in spread([r for r in rows if r.output is not None], SAMPLE) if row.output is not None]
+    outputs = outputs or [d.output for d in task.demonstrations] or list(task.labels) or ["x" * (240 if task.kind is Kind.FIELDS else 40)]
+    wrapped = [o if task.kind in (Kind.TEXT, Kind.FIELDS) else json.dumps({"answer": o}, ensure_ascii=False) for o in outputs]
+    mean = sum(tokens_of([text]) for text in wrapped) / len(wrapped)
+    return mean * OUT_LOW, mean * OUT_HIGH + (ALOUD_OUT if task.kind is Kind.TEXT else EXTRA_OUT)
+
+
+def reading_the_prompt(task: Task, teacher: Teacher) -> Usd:
+    """A teacher may decline that, which costs nothing; or be asked again."""
+    text = task.instruction + "".join(d.input + d.output for d in task.demonstrations)
+    asked, said = prompt_tokens(by_teacher.request(text).messages), tokens_of([text]) + 100
+    schema = tokens_of([json.dumps(by_teacher.SCHEMA)])
+    return priced(teacher, (0.0, AGAIN * (asked * IN_HIGH + schema)), (0.0, AGAIN * said))
+
+
+def priced(teacher: Teacher, tokens_in: tuple[float, float], tokens_out: tuple[float, float]) -> Usd:
+    price = teacher.price
+    if price is None or not teacher.remote:
+        return Usd()
+    low, high = (t_in * price.usd_per_mtok_in + t_out * price.usd_per_mtok_out for t_in, t_out in zip(tokens_in, tokens_out, strict=True))
+    return Usd(low / 1e6, high / 1e6)
+
+
+def prompt_tokens(messages: Sequence[Message]) -> int:
+    return tokens_of(m.content for m in messages) + 4 * len(messages)
+
+
+def spread(rows: Sequence[Example], n: int) -> list[Example]:
+    """n of the rows, evenly over all of them."""
+    return [rows[int(i * len(rows) / n)] for i in range(n)] if len(rows) > n else list(rows)
+
+
+def made_up(task: Task) -> Example:
+    """A row to measure with where there is none: as long as the demonstrations, or as two sentences."""
+    inputs = [d.input for d in task.demonstrations] or ["x" * 160]
+    return Example(id="", input=max(inputs, key=len))
+
+
+# ---- rows that are made ----------------------------------------------------------------------------------------------
+
+ROWS_A_CALL = 5
+WASTE_LOW, WASTE_HIGH = 1.0, 2.5  # rows asked for per row kept: duplicates, malformed rows, shares of labels
+SHOTS_LOW, SHOTS_HIGH = 3, 20  # demonstrations in a prompt that makes rows, the user's and our own
+LEAD_TOKENS = (150, 900)  # of a template that makes rows: its rules, topics, labels that are rare
+
+
+def estimate_generation(
+    task: Task,
+    n: int,
+    votes: int,
+    teacher: Teacher,
+    rows: Sequence[Example] = (),
+    rows_a_call: int = ROWS_A_CALL,
+    labeller: Teacher | None = None,
+) -> tuple[float, float, int]:
+    """(usd_low, usd_high, calls) of making n rows, `votes` answers to each (0: the answers that came with the inputs).
+
+    rows: whatever is at hand, for how long inputs and outputs are. labeller: who votes, where that is another teacher.
+    calls: about as many; usd is 0 to 0 where the teacher is not remote or its price is unknown."""
+    if n <= 0:
+        return 0.0, 0.0, 0
+    some = spread(rows, SAMPLE) or [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] or [made_up(task)]
+    row_tokens = sum(tokens_of([row.input, *(row.choices or ())]) for row in some) / len(some) + reply_tokens(task, some)[0] + 12
+    least, most = LEAD_TOKENS
+    instruction = tokens_of([task.instruction, *task.labels])
+    prompt = (
+        (least + instruction + SHOTS_LOW * row_tokens) * IN_LOW,
+        (most + 2 * instruction + SHOTS_HIGH * row_tokens) * IN_HIGH,
+    )
+    said = (rows_a_call * row_tokens * OUT_LOW, rows_a_call * row_tokens * OUT_HIGH)
+    per_call = priced(teacher, prompt, said)
+    made = Usd(per_call.low * math.ceil(n / rows_a_call) * WASTE_LOW, per_call.high * math.ceil(n / rows_a_call) * WASTE_HIGH)
+    calls = math.ceil(n * (WASTE_LOW + WASTE_HIGH) / 2 / rows_a_call)
+    if votes > 0:
+        judge = labeller or teacher
+        vote = one_call(task, None, some, some, judge, 0)
+        least_votes = min(votes, 2)  # where the first agree, the others need not be asked
+        made += Usd(vote.low * n * least_votes, vote.high * n * WASTE_HIGH / 1.5 * votes * ASKED_AGAIN)
+        calls += n * votes
+    return made.low, made.high, calls

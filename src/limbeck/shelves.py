@@ -40,6 +40,7 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "teachers": {
         "openai": ("limbeck.teachers.openai_api:open_teacher", "any OpenAI-compatible endpoint: http://host/v1#model, or a model name"),
+        "openai-batch": ("limbeck.teachers.openai_batch:open_teacher", "openai-batch:<as above>: half the price, answers within a day"),
         "recorded": ("limbeck.teachers.recorded:open_teacher", "recorded:<file.jsonl>: replies by task input; free, offline"),
         "local": ("limbeck.teachers.local:open_teacher", "local:<hub id or path>: a model in this process"),
     },

@@ -21,6 +21,7 @@ from limbeck.recipes import Sizes
 from limbeck.registry import Ask
 from limbeck.run import RunFolder, read_lines, write_json, write_lines
 from limbeck.sources import retrieve
+from limbeck.sources.datasets import Limits
 from limbeck.sources.files import Rejected
 from limbeck.tasks.kinds import language_of
 from limbeck.tasks.translate import retrieval_query
@@ -116,12 +117,18 @@ def retrieved(
         return [], [], [], {}
     ask = ask_for("retrieve") if ask_for else None
     query, notes = retrieval_query(task, ask)
-    limits = retrieve.Limits(rows=most)
     found = retrieve.retrieve(
-        task, given.settings.sources, limits, ask, query=query, note=lambda done, total, what: log.progress("data sets", done, total, what)
+        task,
+        given.settings.sources,
+        Limits(rows=most),
+        ask,
+        lambda done, total, what: log.progress("data sets", done, total, what),
+        price=given.teacher.price if given.teacher else None,
+        query=query,
     )
-    counts = {"retrieve.rows": len(found.rows), "retrieve.dropped": len(found.dropped)}
-    return list(found.rows), [dict(u) for u in found.used], [*notes, *found.said], counts
+    rows = list(found.rows)[:most]
+    counts = {"retrieve.rows": len(rows), "retrieve.dropped": len(found.dropped)}
+    return rows, [u.model_dump(mode="json") for u in found.used], [*notes, *found.said], counts
 
 
 def embedder() -> Any:

@@ -28,6 +28,12 @@ def test_the_openai_teacher(monkeypatch):
         check_teacher(open_teacher(f"{server.address}#small"), REQUEST)
 
 
+def test_the_batch_teacher(monkeypatch):
+    monkeypatch.setenv("LIMBECK_API_KEY", "sk-very-secret")
+    with ChatServer(lambda body: (200, completion(*['{"answer": "broken"}'] * body.get("n", 1)))) as server:
+        check_teacher(open_teacher(f"openai-batch:{server.address}#small"), REQUEST)
+
+
 @pytest.mark.skipif(find_spec("limbeck.engine.generate") is None, reason="limbeck.engine.generate is not written yet")
 @pytest.mark.parametrize("family", ["causal", "seq2seq"])
 def test_the_local_teacher(tmp_path, family):
@@ -37,6 +43,6 @@ def test_the_local_teacher(tmp_path, family):
 
 
 def test_no_teacher_of_the_shelf_goes_without_a_contract():
-    tested = {"recorded", "openai", "local"}
+    tested = {"recorded", "openai", "openai-batch", "local"}
     ours = {name for name, where in names("teachers").items() if where.startswith("limbeck.")}
     assert ours == tested

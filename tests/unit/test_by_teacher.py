@@ -16,14 +16,24 @@ ROWS = [Example(id=str(i), input=f"t{i}", output=("refund", "delivery")[i % 2]) 
 
 
 def reply(**changes: Any) -> str:
-    good = {"instruction": "Sort mails into refund, delivery or other.", "demonstrations": [{"input": "where is it", "output": "delivery"}, {"input": "give it back", "output": "refund"}], "kind": "label", "labels": ["refund", "delivery", "other"], "language": "en"}  # fmt: skip
+    good = {"instruction": "Sort mails into refund, delivery or other.", "demonstrations": [{"input": "where is it", "output": "delivery"}, {"input": "give it back", "output": "refund"}], "kind": "label", "labels": ["refund", "delivery", "other"], "output_schema": "", "low": None, "high": None, "language": "en"}  # fmt: skip
     return json.dumps({**good, **changes})
 
 
 def test_the_request_carries_prompt_and_schema() -> None:
     asked = request(PROMPT)
     assert PROMPT in asked.messages[-1].content
-    assert set(json.loads(asked.reply_schema or "")["required"]) == {"instruction", "demonstrations", "kind", "labels", "language"}
+    assert set(json.loads(asked.reply_schema or "")["required"]) == {
+        "instruction",
+        "demonstrations",
+        "kind",
+        "labels",
+        "output_schema",
+        "low",
+        "high",
+        "language",
+    }
+    assert asked.temperature == 0
 
 
 def test_agreement_changes_nothing_but_how() -> None:

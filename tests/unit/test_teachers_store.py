@@ -181,10 +181,11 @@ def test_a_wait_that_is_too_long_is_not_sat_out(path):
 
 
 def test_the_deadline_ends_sending_and_says_so(path):
-    teacher = Scripted(latency_s=0.05)
+    teacher = Scripted(latency_s=0.1)
+    store, requests = Store(path, 100.0), many(5000)
     began = time.monotonic()
-    outcomes = Store(path, 10.0).ask(teacher, many(2000), "label", deadline_s=0.3)
-    assert time.monotonic() - began < 1.5
+    outcomes = store.ask(teacher, requests, "label", deadline_s=0.8)
+    assert time.monotonic() - began < 2.5
     replies = [o for o in outcomes if isinstance(o, Reply)]
     assert replies and all(isinstance(o, Reply | CapReached) for o in outcomes) and len(replies) == len(teacher.asked)
 
@@ -272,18 +273,30 @@ def test_progress_is_told_with_the_spend(path):
 # ---- the pace --------------------------------------------------------------------------------------------------
 
 
-def test_the_pace_grows_with_success_and_halves_at_the_first_refusal():
+def test_the_pace_doubles_halves_at_the_first_refusal_and_feels_its_way_back():
     it = pace.Pace()
-    for _ in range(100):
+    for _ in range(60):
         it.answered(0.1)
     assert it.width == 64
     it.failed(Transient("x", status=429, retry_after_s=2.0), sent_at=10.0, now=11.0)
     assert it.width == 32 and it.not_before == 13.0
     it.failed(Transient("x", status=429), sent_at=10.5, now=11.1)  # sent before the cut: the same crowd
     assert it.width == 32
-    for _ in range(32):
-        it.answered(0.1)
-    assert 32.9 < it.width < 33.1
+    rounds = []
+    for _ in range(12):
+        for _ in range(round(it.width)):
+            it.answered(0.1)
+        rounds.append(it.width)
+    assert 43 < rounds[0] < 49 and 60 < rounds[4] < 65  # half of the way back, and nearly there
+    assert all(0.9 < b - a < 1.1 for a, b in zip(rounds[-4:], rounds[-3:], strict=False))  # then one a round
+
+
+def test_a_server_that_queues_instead_of_refusing_is_not_asked_ever_more():
+    it = pace.Pace()
+    at_once = 16  # beyond that, the others wait
+    for _ in range(3000):
+        it.answered(0.5 * max(1.0, it.width / at_once))
+    assert 16 <= it.width <= 48
 
 
 def test_a_teacher_that_refuses_everything_is_asked_one_at_a_time():

@@ -29,8 +29,8 @@ class Found:
 
 
 def is_placeholder(value: str) -> bool:
-    """Nothing but placeholders, quotes, dots."""
-    return not PLACEHOLDER.sub("", value).strip(" \t\n\"'`.…_<>[]")
+    """Nothing but placeholders, quotes, dots; one bracket alone is an answer."""
+    return value.strip() not in ("[", "]", "<", ">") and not PLACEHOLDER.sub("", value).strip(" \t\n\"'`.…_<>[]")
 
 
 def unwrap(value: str) -> str:

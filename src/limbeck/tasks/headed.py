@@ -73,7 +73,7 @@ def find_headed(lines: list[str]) -> Found:
 def read_heads(lines: list[str]) -> list[Head]:
     """Every heading with its text. A separator ends a text. A fence inside a text is content and holds no headings;
     a fence around whole records is a wrapper."""
-    names = Counter(plain(m["name"]) for line in lines if (m := _HEAD.match(line)))
+    names = names_of(lines)
     heads: list[Head] = []
     current: Head | None = None
     fence, wrapped = "", False
@@ -98,6 +98,17 @@ def read_heads(lines: list[str]) -> list[Head]:
             current.text.append(line)
             current.end = number + 1
     return heads
+
+
+def names_of(lines: list[str]) -> Counter[str]:
+    """How often each heading occurs. Where headings repeat at the margin, unknown ones that are indented or listed are
+    keys of a record inside an answer (YAML), not headings."""
+    every = [(plain(m["name"]), bool(re.match(r"\s|[-*+•>]\s", line))) for line in lines if (m := _HEAD.match(line))]
+    known = INPUTS | OUTPUTS | RATIONALES | STOPS
+    margin = Counter(name for name, inside in every if not inside)
+    if max(margin.values(), default=0) < 2:
+        return Counter(name for name, _ in every)
+    return Counter(name for name, inside in every if not inside or name in known)
 
 
 def wraps(lines: list[str], number: int, names: Counter[str]) -> bool:
@@ -146,7 +157,9 @@ def output_name(names: list[str]) -> str | None:
     if after:
         counts = Counter(after)
         repeated = [n for n in names if n in counts]
-        return max(counts, key=lambda n: (counts[n], -repeated.index(n)))
+        best = max(counts, key=lambda n: (counts[n], -repeated.index(n)))
+        if best != names[0] or names[1] == best or names[-1] == best or names != [names[0], names[1]] * (len(names) // 2):
+            return best  # `Python: ... JavaScript: ...`, and again: what comes first is asked, even if it is a known answer
     rest = [name for name in names if name not in RATIONALES]
     again = next((i for i, name in enumerate(rest) if name in rest[:i]), None)
     if again is None:

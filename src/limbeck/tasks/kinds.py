@@ -29,7 +29,7 @@ _GRADES = re.compile(
     re.I,
 )
 _SOLVES = re.compile(
-    r"\b(?:solve|answer the (?:\w+ )?(?:question|problem)|calculate|compute|arithmetic|math|word problem|how many|how much|berechne|rechne|calcule|calcula)",
+    r"\b(?:solve|answer the (?:\w+ )?(?:question|problem)|calculate|compute|multiply|divide|subtract|add up|add (?:all )?the numbers|arithmetic|math|word problem|how many|how much|berechne|rechne|calcule|calcula)",
     re.I,
 )
 _CODE = re.compile(

@@ -12,7 +12,7 @@ from limbeck.types import Price
 
 __all__ = ["open_teacher"]
 
-FORMS = "--teacher recorded:FILE.jsonl, local:HUB-ID-OR-PATH, http://HOST:PORT/v1#MODEL, or a model name such as gpt-4o-mini"
+FORMS = "--teacher recorded:FILE.jsonl, local:HUB-ID-OR-PATH, http://HOST:PORT/v1#MODEL, a model name such as gpt-4o-mini, or openai-batch:MODEL"
 
 
 def open_teacher(spec: str, price: Price | None = None) -> Teacher:

@@ -107,7 +107,7 @@ class Batch:
         started = time.monotonic()
         while self.fresh or self.waiting:
             now = time.monotonic()
-            if self.costs and self.ledger.spent_usd >= self.cap_usd - ROUNDING_USD:
+            if self.costs and self.ledger.spent_usd + self.ledger.promised_usd >= self.cap_usd - ROUNDING_USD:
                 return self.call_off(self.cap_reached())
             if self.deadline is not None and max(now, self.pace.not_before) >= self.deadline:
                 left = len(self.fresh) + len(self.waiting)
@@ -115,7 +115,7 @@ class Batch:
                     CapReached("the time is used up", f"{left} requests were not sent", "--budget with more time: the same command resumes")
                 )
             if self.teacher.remote:
-                at_stake_usd = self.ledger.spent_usd + sum(f.most_usd for f in self.flying)
+                at_stake_usd = self.ledger.spent_usd + self.ledger.promised_usd + sum(f.most_usd for f in self.flying)
                 risky = self.costs and at_stake_usd >= self.cap_usd - ROUNDING_USD
                 if risky or len(self.flying) >= int(self.pace.width) or now < self.pace.not_before:
                     return None
@@ -176,12 +176,7 @@ class Batch:
         self.waiting.clear()
 
     def cap_reached(self) -> CapReached:
-        left = len(self.fresh) + len(self.waiting)
-        return CapReached(
-            f"the money cap of ${self.cap_usd:.2f} is reached",
-            f"${self.ledger.spent_usd:.4f} spent; {left} requests were not sent",
-            "--budget MORE, and the same command: it resumes, and pays for nothing twice",
-        )
+        return cap_reached(self.ledger, self.cap_usd, len(self.fresh) + len(self.waiting))
 
     # ---- in ------------------------------------------------------------------------------------------------
 
@@ -240,3 +235,12 @@ class Batch:
     def tell(self) -> None:
         if self.note is not None:
             self.note(len(self.outcomes), len(self.requests), f"{self.purpose}, ${self.ledger.spent_usd:.4f} spent")
+
+
+def cap_reached(ledger: Ledger, cap_usd: float, left: int) -> CapReached:
+    out = f" (and ${ledger.promised_usd:.4f} that batches in flight may cost)" if ledger.promised_usd else ""
+    return CapReached(
+        f"the money cap of ${cap_usd:.2f} is reached",
+        f"${ledger.spent_usd:.4f} spent{out}; {left} requests were not sent",
+        "--budget MORE, and the same command: it resumes, and pays for nothing twice",
+    )

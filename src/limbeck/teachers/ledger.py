@@ -37,6 +37,14 @@ CREATE TABLE IF NOT EXISTS refusals (
   address TEXT PRIMARY KEY, time REAL, purpose TEXT, teacher TEXT, kind TEXT, what TEXT, have TEXT, do TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS troubles (kind TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;
 """
+BULKS = """
+CREATE TABLE IF NOT EXISTS bulks (
+  token TEXT PRIMARY KEY,    -- ours; the provider carries it as metadata, so that a batch is found again by it
+  id TEXT,                   -- the provider's; NULL = the process ended before it was told
+  time REAL, purpose TEXT, teacher TEXT,
+  most_usd REAL,             -- what it may cost; counts as spent while it is open
+  addresses TEXT, open INTEGER) WITHOUT ROWID;
+"""
 
 
 def address_of(teacher: Teacher, request: Request) -> str:
@@ -54,8 +62,20 @@ class Entry:
     answer: Reply | Declined
 
 
+@dataclass(frozen=True)
+class OpenBulk:
+    """A batch that was handed to the provider, and whose replies are not stored yet. id "" = it is not known whether it was."""
+
+    token: str
+    id: str
+    purpose: str
+    most_usd: float
+    addresses: tuple[str, ...]
+
+
 class Ledger:
-    """spent_usd: what the remote replies cost so far. Every method may be called from any thread."""
+    """spent_usd: what the remote replies cost so far. promised_usd: what open batches may cost at most.
+    Every method may be called from any thread."""
 
     def __init__(self, path: Path):
         self.path, self.lock = path, threading.Lock()
@@ -69,7 +89,9 @@ class Ledger:
                 raise LimbeckError(f"{path} is of version {version}", f"this limbeck reads version {VERSION}", f"mv {path} {path}.old")
             if version == 0:
                 self.db.executescript(f"{TABLES} PRAGMA user_version={VERSION};")
+            self.db.executescript(BULKS)
         self.spent_usd = float(self.totals()["spent_usd"])
+        self.promised_usd = self.sum_of_promises()
 
     def close(self) -> None:
         with self.lock:
@@ -111,8 +133,9 @@ class Ledger:
         facts = dict(zip(names, found[0], strict=True))
         return {**facts, "texts": json.loads(facts["texts"]), "finish": json.loads(facts["finish"])}
 
-    def keep(self, teacher: Teacher, entries: Iterable[Entry], troubles: Counter[str]) -> None:
-        """All of it on the disk, in one transaction. An address that is known already is not counted twice."""
+    def keep(self, teacher: Teacher, entries: Iterable[Entry], troubles: Counter[str], closes: str = "") -> None:
+        """All of it on the disk, in one transaction. An address that is known already is not counted twice.
+        closes: token of the batch that these entries complete."""
         now, added_usd = time.time(), 0.0
         with self.lock, self.guarded():
             try:
@@ -128,12 +151,16 @@ class Ledger:
                         )
                 for kind, n in troubles.items():
                     self.db.execute("INSERT INTO troubles VALUES (?,?) ON CONFLICT(kind) DO UPDATE SET n = n + excluded.n", (kind, n))
+                if closes:
+                    self.db.execute("UPDATE bulks SET open = 0 WHERE token = ?", (closes,))
                 self.db.execute("COMMIT")
             except BaseException:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
                 raise
         self.spent_usd += added_usd
+        if closes:
+            self.promised_usd = self.sum_of_promises()
 
     def keep_reply(self, teacher: Teacher, entry: Entry, reply: Reply, now: float) -> float:
         """USD that this adds to the spend."""
@@ -143,6 +170,31 @@ class Ledger:
         numbers = (reply.tokens_in, reply.tokens_out, reply.estimated, cost_usd, reply.latency_ms)
         new = self.db.execute("INSERT OR IGNORE INTO replies VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", (*values, *numbers)).rowcount
         return (cost_usd or 0.0) if new and teacher.remote else 0.0
+
+    # ---- batches that are out ---------------------------------------------------------------------------------
+
+    def promise(self, teacher: Teacher, bulk: OpenBulk) -> None:
+        """Written before anything is handed over: from now on its money counts, and a kill does not lose it."""
+        addresses = json.dumps(list(bulk.addresses))
+        values = (bulk.token, bulk.id or None, time.time(), bulk.purpose, teacher.fingerprint, bulk.most_usd, addresses)
+        self.rows("INSERT OR REPLACE INTO bulks VALUES (?,?,?,?,?,?,?,1)", values)
+        self.promised_usd = self.sum_of_promises()
+
+    def withdraw(self, token: str) -> None:
+        """It was never handed over, or came back with nothing that was paid for."""
+        self.rows("DELETE FROM bulks WHERE token = ?", (token,))
+        self.promised_usd = self.sum_of_promises()
+
+    def open_bulks(self, fingerprint: str) -> list[OpenBulk]:
+        found = self.rows(
+            "SELECT token, id, purpose, most_usd, addresses FROM bulks WHERE open = 1 AND teacher = ? ORDER BY time", (fingerprint,)
+        )
+        return [OpenBulk(token, id or "", purpose, usd, tuple(json.loads(addresses))) for token, id, purpose, usd, addresses in found]
+
+    def sum_of_promises(self) -> float:
+        return math.fsum(usd for (usd,) in self.rows("SELECT most_usd FROM bulks WHERE open = 1", ()))
+
+    # ---- sums -------------------------------------------------------------------------------------------------
 
     def totals(self) -> dict[str, Any]:
         """spent_usd: remote replies only. unpriced: remote replies whose price is unknown. estimated: replies whose tokens

@@ -7,6 +7,7 @@ import re
 
 from limbeck.errors import UsageError
 from limbeck.teachers.openai_api import DEFAULT_ADDRESS, address_and_model
+from limbeck.teachers.openai_batch import PREFIX
 from limbeck.types import Price
 
 PAGE = "openai.com/api/pricing, standard tier; from our table: check it"
@@ -26,13 +27,13 @@ HOSTED: dict[str, tuple[float, float]] = {
 
 
 def price_of(spec: str, given: Price | None = None) -> Price | None:
-    """The price that was given, else 0 for a teacher of our own, else the table's. None = unknown."""
+    """The ordinary price (the Batch interface halves it itself): the one that was given, else 0 for a teacher of our own, else the table's. None = unknown."""
     if given is not None:
         return given
     kind = spec.partition(":")[0]
     if kind in ("recorded", "local"):
         return Price(usd_per_mtok_in=0, usd_per_mtok_out=0, source=kind)
-    address, model = address_and_model(spec)
+    address, model = address_and_model(spec.removeprefix(PREFIX))
     known = HOSTED.get(re.sub(r"-\d{4}-\d\d-\d\d$", "", model))  # gpt-4o-mini-2024-07-18 is a dated gpt-4o-mini
     if known is None or address != DEFAULT_ADDRESS:
         return None
