@@ -109,6 +109,23 @@ def estimate(
     )
 
 
+def with_making(plan: Estimate, task: Task, n: int, votes: int, teacher: Teacher, rows: Sequence[Example], labeller: Teacher | None) -> Estimate:
+    """The plan, and n rows made before it."""
+    low, high, calls = estimate_generation(task, n, votes, teacher, rows, labeller=labeller)
+    seconds = calls * (CALL_S / CONCURRENCY if teacher.remote else 0.002)
+    line = {"recipe": f"rows: {n} made from the prompt", "usd": (low + high) / 2, "seconds": round(seconds, 1)}
+    return plan.model_copy(
+        update={
+            "usd_low": plan.usd_low + low,
+            "usd_high": plan.usd_high + high,
+            "seconds_low": plan.seconds_low + seconds * 0.5,
+            "seconds_high": plan.seconds_high + seconds * 2.5,
+            "calls": plan.calls + calls,
+            "lines": (line, *plan.lines),
+        }
+    )
+
+
 # ---- one call --------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from limbeck import candidates, compare, recipes, registry, render, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
-from limbeck.estimate import Estimate, estimate
+from limbeck.estimate import Estimate, estimate, with_making
 from limbeck.log import Log
 from limbeck.preflight import Given, by_rules, cut, preflight, rows_sha
 from limbeck.registry import Ask, Teacher
@@ -176,8 +176,8 @@ def find_examples(folder: RunFolder, given: Given, task: Task, log: Log) -> Spli
 # ---- recipes, with the estimate before money is spent ----------------------------------------------------------------
 
 
-def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> tuple[recipes.Sizes, list[Example]]:
-    """(sizes, training rows)."""
+def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> tuple[recipes.Sizes, list[Example], list[Example]]:
+    """(sizes, training rows, the other rows)."""
     by_id = {r.id: r for r in rows}
     train = [by_id[i] for i in splits.train.ids]
     sizes = recipes.Sizes(
@@ -189,7 +189,8 @@ def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) 
         chars=sum(len(r.input) for r in train) / max(1, len(train)),
         options=sum(len(r.choices or ()) for r in train) / max(1, len(train)),
     )
-    return sizes, train
+    in_train = set(splits.train.ids)
+    return sizes, train, [r for r in rows if r.id not in in_train]
 
 
 def supply_plan(given: Given, task: Task) -> tuple[Plan, Splits]:
@@ -198,12 +199,17 @@ def supply_plan(given: Given, task: Task) -> tuple[Plan, Splits]:
     return make_plan(given, task, sizes, train), splits
 
 
-def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Example]) -> Plan:
+def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Example], asked: Sequence[Example] = ()) -> Plan:
+    """asked: the rows of dev and test, and those without a label, which a teacher would be asked about."""
     teacher = given.teacher
     usual = recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
     planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
-    return Plan(task, sizes, planned, estimate(task, planned, sizes, train, teacher))
+    foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed)
+    if teacher is not None and given.makes_rows and not given.supplied:
+        n = int(supply.how_many(task, given.settings).value)
+        foreseen = with_making(foreseen, task, n, given.settings.votes, teacher, [*given.gold, *train], given.labeller)
+    return Plan(task, sizes, planned, foreseen)
 
 
 def find_bases(folder: RunFolder, given: Given, task: Task, splits: Splits, store: Store, log: Log) -> None:
@@ -211,7 +217,7 @@ def find_bases(folder: RunFolder, given: Given, task: Task, splits: Splits, stor
     settings = given.settings
     if given.wanted or importlib.util.find_spec("torch") is None or not (given.supplied or settings.bases):
         return
-    sizes, _ = sizes_of(given, task, splits, read_lines(folder.rows, Example))
+    sizes, *_ = sizes_of(given, task, splits, read_lines(folder.rows, Example))
     inputs = {"task": task.sha(), "train": sizes.train, "bases": settings.bases, "teacher": given.teacher.fingerprint if given.teacher else ""}
     path = folder.path / "3-bases.json"
     if not folder.is_done("bases", inputs):
