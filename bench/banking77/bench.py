@@ -65,13 +65,20 @@ def main() -> None:
                 "ratio": round(run_s / plain_s, 2),
                 "student_mb": round(size, 1),
                 "verdict": table["verdict"],
-                "table": {r["recipe"]: {"dev": (r["dev"] or {}).get("value"), "test": (r["test"] or {}).get("value"), "train_s": r["train_s"]} for r in table["rows"]},
+                "table": {
+                    r["recipe"]: {"dev": (r["dev"] or {}).get("value"), "test": (r["test"] or {}).get("value"), "train_s": r["train_s"]}
+                    for r in table["rows"]
+                },
             }
         )
         print(json.dumps(found[-1]), flush=True)
     shutil.rmtree(work)
     mean = sum(f["accuracy"] for f in found) / len(found)
-    result = {"mean_accuracy": mean, "mean_plain_accuracy": sum(f["plain_accuracy"] for f in found) / len(found), "worst_ratio": max(f["ratio"] for f in found)}
+    result = {
+        "mean_accuracy": mean,
+        "mean_plain_accuracy": sum(f["plain_accuracy"] for f in found) / len(found),
+        "worst_ratio": max(f["ratio"] for f in found),
+    }
     save(HERE, args.name, {**result, "threads": args.threads, "runs": found})
     print(json.dumps(result))
 

@@ -62,7 +62,10 @@ def main() -> None:
         "verdict": table["verdict"],
         "run_s": round(seconds, 1),
         "ledger": table["ledger"],
-        "table": {r["recipe"]: {"state": r["state"], "dev": (r["dev"] or {}).get("value"), "test": (r["test"] or {}).get("value")} for r in table["rows"]},
+        "table": {
+            r["recipe"]: {"state": r["state"], "dev": (r["dev"] or {}).get("value"), "test": (r["test"] or {}).get("value")}
+            for r in table["rows"]
+        },
     }
     save(HERE, "result", result)
     print(json.dumps(result, indent=1))

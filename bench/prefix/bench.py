@@ -1,6 +1,6 @@
 """Frozen-prefix reuse: five epochs with and without, paired, on minilm; the same losses, less time.
 
-    make bench-prefix        writes bench/prefix/result.json"""
+make bench-prefix        writes bench/prefix/result.json"""
 
 from __future__ import annotations
 
@@ -28,7 +28,32 @@ from limbeck.engine.tokens import pad_id
 from limbeck.types import Example, Kind, Task
 
 HERE = Path(__file__).resolve().parent
-WORDS = ["the", "my", "card", "order", "parcel", "is", "was", "not", "late", "lost", "paid", "please", "refund", "how", "when", "where", "account", "bank", "transfer", "fee", "open", "close", "new", "old"]
+WORDS = [
+    "the",
+    "my",
+    "card",
+    "order",
+    "parcel",
+    "is",
+    "was",
+    "not",
+    "late",
+    "lost",
+    "paid",
+    "please",
+    "refund",
+    "how",
+    "when",
+    "where",
+    "account",
+    "bank",
+    "transfer",
+    "fee",
+    "open",
+    "close",
+    "new",
+    "old",
+]
 NUMBERS = Numbers(epochs=5, average=0.0, batch_rows=32, reuse_prefix=False)
 
 

@@ -109,7 +109,9 @@ def estimate(
     )
 
 
-def with_making(plan: Estimate, task: Task, n: int, votes: int, teacher: Teacher, rows: Sequence[Example], labeller: Teacher | None) -> Estimate:
+def with_making(
+    plan: Estimate, task: Task, n: int, votes: int, teacher: Teacher, rows: Sequence[Example], labeller: Teacher | None
+) -> Estimate:
     """The plan, and n rows made before it."""
     low, high, calls = estimate_generation(task, n, votes, teacher, rows, labeller=labeller)
     seconds = calls * (CALL_S / CONCURRENCY if teacher.remote else 0.002)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import candidates, compare, recipes, registry, render, starting, supply
+from limbeck import candidates, compare, making, recipes, registry, render, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.estimate import Estimate, estimate, with_making
@@ -26,7 +26,7 @@ from limbeck.registry import Ask, Teacher
 from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_json, write_lines
 from limbeck.tasks import by_teacher
 from limbeck.teachers.store import Store
-from limbeck.types import Example, Origin, Prediction, Recipe, Reply, Report, Settings, Splits, Status, Task, sha_of
+from limbeck.types import Example, Recipe, Reply, Report, Settings, Splits, Task, sha_of
 from limbeck.verdict import Choice
 
 
@@ -218,7 +218,12 @@ def find_bases(folder: RunFolder, given: Given, task: Task, splits: Splits, stor
     if given.wanted or importlib.util.find_spec("torch") is None or not (given.supplied or settings.bases):
         return
     sizes, *_ = sizes_of(given, task, splits, read_lines(folder.rows, Example))
-    inputs = {"task": task.sha(), "train": sizes.train, "bases": settings.bases, "teacher": given.teacher.fingerprint if given.teacher else ""}
+    inputs = {
+        "task": task.sha(),
+        "train": sizes.train,
+        "bases": settings.bases,
+        "teacher": given.teacher.fingerprint if given.teacher else "",
+    }
     path = folder.path / "3-bases.json"
     if not folder.is_done("bases", inputs):
         log.event("step", step="bases")
@@ -277,48 +282,44 @@ def versions() -> dict[str, str]:
 
 
 def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, store: Store, log: Log) -> list[Example]:
-    """Unlabelled rows, labelled by the teacher; a row that it did not answer is put aside, and asked again on resume."""
+    """Unlabelled rows, labelled by the teacher, those first that say most beyond the labelled ones: where the money ends,
+    it has bought the best. A row that got no answer is put aside, and asked about again on resume."""
     if not given.unlabelled or given.teacher is None:
         return []
     ids = {r.id for r in given.unlabelled}
-    rows = [r for r in read_lines(folder.rows, Example) if r.id in ids]
+    every = read_lines(folder.rows, Example)
+    rows = [r for r in every if r.id in ids]
+    votes = given.settings.votes if given.settings.votes_set and not given.teacher.recording else 1
     inputs = {
         "rows": sha_of([(r.id, r.input, r.choices) for r in rows]),
         "task": task.sha(),
         "teacher": given.teacher.fingerprint,
+        "votes": votes,
         "render": render.VERSION,
     }
     path = folder.path / "2-labelled.jsonl"
     if not folder.is_done("labels", inputs):
         log.event("step", step="labels", rows=len(rows))
-        recipe = recipes.with_values(recipes.parse("prompt@teacher"), task, recipes.Sizes(0, 0, 0, 0, 0, 0, 0), {})
-        adapter: registry.Adapter = registry.take("adapters", "prompt")
+        in_train = set(splits.train.ids)
+        rows = supply.worth_first(rows, [r for r in every if r.id in in_train])
         ask = asker(store, given.teacher, log, None)("label")
-        job = registry.FitJob(
-            task=task, recipe=recipe, train=(), dev=(), seed=0, folder=folder.students, ask=ask, price=given.teacher.price
-        )
-        assert adapter.fit is not None
-        answers = adapter.fit(job).predictor.predict([r.blind() for r in rows])
-        kept = [labelled_row(r, p, given.teacher) for r, p in zip(rows, answers, strict=True) if p.status is Status.OK]
-        write_lines(path, kept)
-        missing = Counter(str(p.status) for p in answers if p.status is not Status.OK)
-        if missing:
-            log.warn(f"{sum(missing.values())} of {len(rows)} unlabelled rows got no usable answer ({dict(missing)})")
-        unanswered = [p for p in answers if p.detail.partition(":")[0] in candidates.UNANSWERED and p.status is Status.ERROR]
-        if not unanswered:
+        found = making.label_rows(task, rows, ask, votes, price=given.teacher.price, seed=given.settings.seed)
+        write_lines(path, [signed(row, given.teacher) for row in found.rows])
+        if len(found.rows) < len(rows):
+            log.warn(f"{len(rows) - len(found.rows)} of {len(rows)} unlabelled rows got no usable answer ({'; '.join(found.said)})")
+        if not supply.left_undone(found.counts):
             folder.mark_done("labels", inputs, [path])
-    found = read_lines(path, Example)
+    labelled = read_lines(path, Example)
     update_settings(
         folder,
-        labelled_origins={"teacher": len(found)},
-        sizes={**json.loads(folder.settings.read_bytes())["sizes"], "labelled": len(found)},
+        labelled_origins={"teacher": len(labelled)},
+        sizes={**json.loads(folder.settings.read_bytes())["sizes"], "labelled": len(labelled)},
     )
-    return found
+    return labelled
 
 
-def labelled_row(row: Example, answer: Prediction, teacher: Teacher) -> Example:
-    origin = Origin(kind="teacher", source=row.origin.source, row=row.origin.row, detail=teacher.name)
-    return row.model_copy(update={"output": answer.text, "origin": origin})
+def signed(row: Example, teacher: Teacher) -> Example:
+    return row.model_copy(update={"origin": row.origin.model_copy(update={"kind": "teacher", "detail": teacher.name})})
 
 
 def asker(store: Store, teacher: Teacher, log: Log, deadline: float | None) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import making, render
+from limbeck.curate.informative import most_informative_first
 from limbeck.curate.pipeline import PutAside, curate
 from limbeck.log import Log
 from limbeck.preflight import Given
@@ -98,15 +99,28 @@ def make(given: Given, task: Task, ask_for: AskFor | None, label_for: AskFor | N
     clean = curate(task, found, guard, embedder(), language_of=language_of)
     rejected += [put_aside(one) for one in clean.rejected]
     counts |= {f"curate.{step}": n for step, n in clean.counts.items()}
-    left = [name for name, n in counts.items() if n and name.rpartition(".")[2] in ("capreached", "transient", "providererror")]
     return Supply(
         rows=tuple(clean.rows),
         rejected=tuple(rejected),
         used=tuple(used),
         counts=counts,
         said=(*said, *clean.said),
-        complete=not left,
+        complete=not left_undone(counts),
     )
+
+
+def left_undone(counts: dict[str, int]) -> bool:
+    """Whether money, time or a provider kept something from being done, so that the same command may do it later."""
+    return any(n and name.rpartition(".")[2] in ("capreached", "transient", "providererror") for name, n in counts.items())
+
+
+def worth_first(rows: list[Example], labelled: list[Example]) -> list[Example]:
+    """Those first that lie farthest from what is labelled and from each other; in the given order without the train extra."""
+    embed = embedder()
+    if embed is None or len(rows) < 2:
+        return rows
+    known = embed([r.input for r in labelled]) if labelled else None
+    return [rows[i] for i in most_informative_first(rows, embed([r.input for r in rows]), known)]
 
 
 def retrieved(

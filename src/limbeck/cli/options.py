@@ -71,6 +71,7 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             sources=as_list(options.get("sources")),
             labeller=options.get("labeller"),
             labeller_price=parse_price(str(options["labeller_price"])) if options.get("labeller_price") is not None else None,
+            votes_set=options.get("votes") is not None,
             votes=whole(options, "votes", 3, 1),
             bases=whole(options, "bases", 0, 0),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),

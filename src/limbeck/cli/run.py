@@ -20,7 +20,7 @@ import click
 @click.option("--retrieve", "sources", multiple=True, metavar="SOURCE", help="Where data sets are looked for: hub, folder:DIR.")
 @click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
 @click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
-@click.option("--votes", type=int, help="Labelling requests for each made row (default 3).")
+@click.option("--votes", type=int, help="Labelling requests for each made row (default 3), and for each unlabelled one (default 1).")
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
 @click.option("--kind", type=click.Choice(["label", "choice", "text", "fields", "score"]), help="Task kind, where the guess is wrong.")

@@ -48,7 +48,7 @@ def decoded(record: Record, class_labels: dict[str, tuple[str, ...]]) -> Record:
         value = named.get(column)
         if isinstance(value, list) and value and all(isinstance(v, int) and 0 <= v < len(names) for v in value):
             named[column] = [names[v] for v in value]
-        elif isinstance(value, int) and not isinstance(value, bool) or (isinstance(value, str) and re.fullmatch(r"-?\d+", value)):
+        elif (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and re.fullmatch(r"-?\d+", value)):
             if not 0 <= int(value) < len(names):
                 raise Bad(f"label id {value} has no name")
             named[column] = names[int(value)]
@@ -115,7 +115,9 @@ def output_points(task: Task, name: str, values: Sequence[str], records: Sequenc
     points = 3.0 * (1 - OUTPUTS.index(low) / len(OUTPUTS)) if low in OUTPUTS else 0.0
     if len(different) < 2 and len(records) > 2:
         return 0.0  # a constant tells nothing
-    closed = len(different) <= min(CLOSED, max(2, len(present) // 2)) or (task.kind is Kind.LABEL and len(different) <= 2 * len(task.labels))
+    closed = len(different) <= min(CLOSED, max(2, len(present) // 2)) or (
+        task.kind is Kind.LABEL and len(different) <= 2 * len(task.labels)
+    )
     if task.kind is Kind.LABEL:
         shared = len({squeeze(label) for label in task.labels} & different)
         return points + (4.0 * shared / len(different) if different else 0.0) + (2.0 if closed else -3.0) + (1.0 if low in OUTPUTS else 0.0)
@@ -142,7 +144,12 @@ def same_answer(one: Sequence[str], other: Sequence[str]) -> bool:
 def told_by_name(name: str, output: str) -> bool:
     """Such as fine_label beside coarse_label, answers_text beside answers: they would give the answer away."""
     kinds = ("label", "answer", "intent", "class", "target", "output", "highlights", "summary")
-    return any(kind in name.lower() and kind in output.lower() for kind in kinds) or name.lower() in ("label", "answer", "labels", "answers")
+    return any(kind in name.lower() and kind in output.lower() for kind in kinds) or name.lower() in (
+        "label",
+        "answer",
+        "labels",
+        "answers",
+    )
 
 
 # ---- by a teacher -------------------------------------------------------------------------------------------------

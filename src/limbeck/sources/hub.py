@@ -162,7 +162,7 @@ def data_files(card: Dataset) -> tuple[str | None, list[str]]:
         return None, own
     try:
         converted = training(names_of(api, card.where, CONVERTED), card)
-    except Exception:  # noqa: BLE001 - there need be no such branch
+    except Exception:
         converted = []
     if converted:
         return CONVERTED, converted

@@ -41,9 +41,7 @@ def opened(sources: Sequence[str]) -> dict[str, Source]:
     return {spec: open_source(spec) for spec in dict.fromkeys(sources)}
 
 
-def search(
-    task: Task, sources: dict[str, Source], limits: Limits, ask: Ask | None = None, k: int = 25, query: str | None = None
-) -> Search:
+def search(task: Task, sources: dict[str, Source], limits: Limits, ask: Ask | None = None, k: int = 25, query: str | None = None) -> Search:
     """One pool over all sources. A source that cannot be reached is said and passed over, while another brings cards."""
     query = query or rank_data.query_of(task)
     done = Search()
@@ -175,9 +173,7 @@ def from_one(
     return card, chosen, outcome, len(numbered)
 
 
-def new_rows(
-    rows: Sequence[Example], seen: set[tuple[str, tuple[str, ...] | None]]
-) -> tuple[list[Example], list[Dropped]]:
+def new_rows(rows: Sequence[Example], seen: set[tuple[str, tuple[str, ...] | None]]) -> tuple[list[Example], list[Dropped]]:
     """(rows whose input no earlier row has, the copies). Adds to `seen`."""
     fresh, copies = [], []
     for row in rows:
