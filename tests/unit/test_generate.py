@@ -253,8 +253,16 @@ def test_choices_come_with_the_row_and_an_answer_outside_them_is_refused() -> No
     bad = {"input": "It snows.", "choices": ["umbrella", "sun hat"], "output": "skis"}
     none = {"input": "It hails.", "output": "helmet"}
     found = made(Script(lambda i: json.dumps({"examples": [good, bad, none]})), 3, task, max_requests=1)
-    assert [(r.input, r.choices, r.output) for r in found.rows] == [("It rains.", ("umbrella", "sun hat"), "umbrella")]
+    assert [(r.input, set(r.choices or ()), r.output) for r in found.rows] == [("It rains.", {"umbrella", "sun hat"}, "umbrella")]
     assert [why for _, why in found.rejected] == ["fewer than two choices, or the output is none of them"] * 2
+
+
+def test_the_right_choice_does_not_keep_the_place_that_the_teacher_gave_it() -> None:
+    task = Task(name="t", instruction="Pick.", kind=Kind.CHOICE)
+    text = json.dumps({"examples": [{"input": sentence(i), "choices": ["right", "wrong", "odd"], "output": "right"} for i in range(60)]})
+    found = made(Script(lambda i: text), 60, task, max_requests=1)
+    places = [(row.choices or ()).index("right") for row in found.rows]
+    assert all(10 <= places.count(place) <= 30 for place in range(3))
 
 
 def test_objects_and_numbers_may_come_as_such() -> None:
