@@ -373,6 +373,13 @@ def test_it_ends_when_new_rows_bring_nothing_new_and_says_so_with_figures() -> N
     assert len(teacher.told) <= 20
 
 
+def test_batches_are_narrow_while_it_is_unclear_whether_more_is_worth_its_money() -> None:
+    teacher = Script(lambda i: written(*((sentence((5 * i + k) % 500), "a") for k in range(5))))
+    found = made(teacher, 3000)
+    assert len(found.rows) == 500 and "novelty ran out" in found.stopped
+    assert teacher.batches[0] == 64 and teacher.batches[-1] == 16
+
+
 def test_little_novelty_makes_it_warmer_than_progress_alone_would() -> None:
     teacher = Script(lambda i: written(*((sentence(i * 5 + k if k < 1 else k), "a") for k in range(5))))
     found = made(teacher, 100, wide=4, wanted_novelty=0.8, max_requests=12)
