@@ -5,7 +5,8 @@
 
 The teacher is the replay server (shared/tools/replay_teacher.py): real messages of the training split, of which a known
 share is repeated and a known share mislabelled. It ignores topics, labels and demonstrations, so what is measured here is
-the counting, the voting, the stopping and the resuming, not what a real model writes. Measured: (a) duplicates and
+the counting, the voting, the stopping and the resuming, not what a real model writes; and its votes err independently of
+each other, which those of a real model do not: what votes bring here is the most they can bring. Measured: (a) duplicates and
 novelty that the controller reports, against what was served; (b) label accuracy of single answers and of 3 and 5 votes;
 (c) students on single answers, on votes, on votes without the weight of agreement, and on the true labels, same inputs,
 scored on the real test split. `--only counting` serves other shares of repeats, and a pool that
@@ -17,6 +18,7 @@ import argparse
 import contextlib
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -99,7 +101,7 @@ def counting(made, truth: dict[str, str]) -> dict:
         "reported_novelty": round(counts["novel"] / counts["rows_read"], 4),
         "unknown_inputs": sum(text not in truth for text in texts),
         "batches": [{k: round(v, 3) for k, v in h.items()} for h in generated.history],
-        "said": list(made.said),
+        "said": [re.sub(r"http://\S+", "the replay server", line) for line in made.said],
     }
 
 

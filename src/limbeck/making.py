@@ -14,7 +14,7 @@ from limbeck.curate.clean import shingles, words_of
 from limbeck.curate.vote import vote
 from limbeck.registry import Ask, Note
 from limbeck.sources.generate import generate
-from limbeck.sources.label import Labelled, label_inputs
+from limbeck.sources.label import Labelled, check_votes, label_inputs
 from limbeck.sources.novelty import Novelty
 from limbeck.sources.state import Generated
 from limbeck.sources.steer import Plan
@@ -54,6 +54,7 @@ def make_rows(
     cast or the majority stands. ask_label: another, better teacher; then only its answers vote. votes 1 without ask_label:
     the rows as they were generated. price, price_label: of the two teachers. embed: texts -> vectors; default minilm where torch is installed.
     Raises UsageError for a plan that makes no sense or an instruction that is too long, and whatever `ask` raises."""
+    check_votes(votes)  # before anything is spent
     novelty = Novelty(words_of, shingles, embed or embedding())
     generated = generate(task, n, ask, novelty, gold, replace(plan or Plan(), seed=seed), price, note)
     second = ask_label is not None

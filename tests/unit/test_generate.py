@@ -253,8 +253,16 @@ def test_choices_come_with_the_row_and_an_answer_outside_them_is_refused() -> No
     bad = {"input": "It snows.", "choices": ["umbrella", "sun hat"], "output": "skis"}
     none = {"input": "It hails.", "output": "helmet"}
     found = made(Script(lambda i: json.dumps({"examples": [good, bad, none]})), 3, task, max_requests=1)
-    assert [(r.input, r.choices, r.output) for r in found.rows] == [("It rains.", ("umbrella", "sun hat"), "umbrella")]
+    assert [(r.input, set(r.choices or ()), r.output) for r in found.rows] == [("It rains.", {"umbrella", "sun hat"}, "umbrella")]
     assert [why for _, why in found.rejected] == ["fewer than two choices, or the output is none of them"] * 2
+
+
+def test_the_right_choice_does_not_keep_the_place_that_the_teacher_gave_it() -> None:
+    task = Task(name="t", instruction="Pick.", kind=Kind.CHOICE)
+    text = json.dumps({"examples": [{"input": sentence(i), "choices": ["right", "wrong", "odd"], "output": "right"} for i in range(60)]})
+    found = made(Script(lambda i: text), 60, task, max_requests=1)
+    places = [(row.choices or ()).index("right") for row in found.rows]
+    assert all(10 <= places.count(place) <= 30 for place in range(3))
 
 
 def test_objects_and_numbers_may_come_as_such() -> None:
@@ -363,6 +371,13 @@ def test_it_ends_when_new_rows_bring_nothing_new_and_says_so_with_figures() -> N
     found = made(teacher, 1000, wide=4)
     assert len(found.rows) == 30 and found.stopped.startswith("novelty ran out: of the last 40 rows 0 were new")
     assert len(teacher.told) <= 20
+
+
+def test_batches_are_narrow_while_it_is_unclear_whether_more_is_worth_its_money() -> None:
+    teacher = Script(lambda i: written(*((sentence((5 * i + k) % 500), "a") for k in range(5))))
+    found = made(teacher, 3000)
+    assert len(found.rows) == 500 and "novelty ran out" in found.stopped
+    assert teacher.batches[0] == 64 and teacher.batches[-1] == 16
 
 
 def test_little_novelty_makes_it_warmer_than_progress_alone_would() -> None:

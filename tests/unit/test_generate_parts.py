@@ -185,6 +185,18 @@ def test_nearness_is_the_cosine_to_the_nearest_accepted_text() -> None:
     assert [s.at for s in seen] == [0, 1, 2, 3, 2, 4] and len(novelty) == 5
 
 
+def test_what_is_new_is_measured_by_how_near_the_users_own_texts_lie() -> None:
+    def threshold(*angles: int) -> float:
+        novelty = Novelty(words_of, shingles, vectors, threshold=0.9)
+        novelty.measure_by([f"at {angle}" for angle in angles])
+        return novelty.threshold
+
+    assert threshold(0, 20, 40, 60, 80) == pytest.approx(np.cos(np.radians(20)), abs=1e-6)
+    assert threshold(0, 40, 80, 120, 160) == 0.9, "never below the one that was set"
+    assert threshold(0, 1, 2, 3, 4, 5) == 0.98, "and copies are never new"
+    assert threshold(0, 20, 40) == 0.9, "too few to say"
+
+
 def test_the_order_in_which_texts_come_in_batches_does_not_matter() -> None:
     texts = [f"text {i % 7} of some more words {i % 11}" for i in range(40)]
     whole, parts = Novelty(words_of, shingles), Novelty(words_of, shingles)

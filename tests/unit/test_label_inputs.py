@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import pytest
 
 from limbeck.curate.vote import majority
-from limbeck.errors import CapReached, Declined, Transient
+from limbeck.errors import CapReached, Declined, Transient, UsageError
+from limbeck.making import make_rows
 from limbeck.sources.label import Labelled, is_decided, label_inputs, needed
 from limbeck.types import Example, Kind, Origin, Price, Reply, Request, Task
 
@@ -65,6 +66,15 @@ def test_stopping_early_never_changes_the_answer(votes: int) -> None:
             cast += course[len(cast) : len(cast) + step]
         early, whole = majority(cast), majority(course)
         assert early is not None and whole is not None and early.answer == whole.answer
+
+
+def test_no_votes_are_no_labels() -> None:
+    with pytest.raises(UsageError):
+        label_inputs(LABELS, ROWS, Voter({}), votes=0)
+    asked: list[Request] = []
+    with pytest.raises(UsageError):
+        make_rows(LABELS, 10, lambda requests: asked.extend(requests) or [], votes=0)  # type: ignore[func-returns-value]
+    assert not asked, "and nothing was spent before that was noticed"
 
 
 def test_votes_at_hand_count() -> None:

@@ -18,7 +18,7 @@ from limbeck.sources import templates
 from limbeck.sources.novelty import COPY, Novelty, Seen
 from limbeck.sources.replies import EMPTY, read
 from limbeck.sources.state import Generated, State, cost_of, key_text
-from limbeck.sources.steer import Heat, Plan, Quota, batch_size, fading, width
+from limbeck.sources.steer import NARROWEST, Heat, Plan, Quota, batch_size, fading, width
 from limbeck.sources.templates import TEMPLATES, Wish, compose
 from limbeck.sources.topics import Topic, Topics
 from limbeck.types import Example, Kind, Origin, Price, Reply, Request, Task
@@ -61,6 +61,7 @@ def set_up(task: Task, n: int, novelty: Novelty, gold: Sequence[Example], plan: 
     shown = [Example(id="", input=r["input"], choices=r.get("choices")) for _, _, rows in templates.META for r in rows]
     ours = [key_text(row) for row in shown]  # a teacher may repeat these, too
     theirs = [key_text(row) for row in (*demonstrations, *gold)]
+    novelty.measure_by(list(dict.fromkeys(theirs)))
     state = State(
         task, n, plan, novelty, Topics(task), Quota(task.labels, Counter(r.output or "" for r in owned)), Heat(plan), price, owned
     )
@@ -73,6 +74,8 @@ def one_batch(state: State, ask: Ask) -> str:
     missing = state.wanted - state.have
     useful = state.have / max(1, sum(h["asked"] for h in state.history)) if state.history else 1.0
     wide = state.plan.wide or width(missing, state.wanted, state.plan.rows_per_request, useful)
+    if state.plan.wide is None and (1.0 if state.recent is None else state.recent) < state.plan.wanted_novelty:
+        wide = min(wide, NARROWEST)  # whether more is worth its money is seen sooner
     count = batch_size(missing, state.plan.rows_per_request, state.left, wide)
     if count == 0:
         return f"all {state.plan.max_requests} requests that were allowed are used"

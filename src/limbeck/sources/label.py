@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from limbeck import render
-from limbeck.errors import ProviderError
+from limbeck.errors import ProviderError, UsageError
 from limbeck.registry import Ask, Note
 from limbeck.types import Example, Origin, Price, Reply, Request, Status, Task
 
@@ -45,6 +45,7 @@ def label_inputs(
     have: votes cast already, by row id, in the same spelling; they count towards `votes`. shots: demonstrations for every
     question. One vote is asked for at temperature 0, several at 0.7, each round with a seed of its own. Outcomes that are errors of
     a provider are counted, all others raised; after CapReached nothing more is asked."""
+    check_votes(votes)
     cast = {row.id: Counter((have or {}).get(row.id, ())) for row in rows}
     tried = {row.id: cast[row.id].total() for row in rows}
     counts: Counter[str] = Counter()
@@ -75,6 +76,11 @@ def label_inputs(
         note(len(rows) - len(open_rows), len(rows), f"rows labelled, round {turn + 1}")
     unanswered = tuple(row.id for row in rows if not cast[row.id])
     return Labelled(tuple(answers), dict(counts), unanswered, tuple(sentences(rows, counts, unanswered)), cost_usd)
+
+
+def check_votes(votes: int) -> None:
+    if votes < 1:
+        raise UsageError("an input needs one vote at least", f"votes is {votes}", "3 or 5 votes: an odd number ties less often")
 
 
 def question(task: Task, row: Example, shots: Sequence[Example], n: int, votes: int, seed: int, max_tokens: int) -> Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,7 @@ def read(task: Task, text: str, origin: Origin) -> Read:
     for at, value in enumerate(found):
         row, why = row_of(task, value, origin)
         if row is None:
-            rejected.append((refused(render_raw(value), origin, at), why))
+            rejected.append((refused(json.dumps(value, ensure_ascii=False), origin, at), why))
         else:
             rows.append(row)
     return Read(tuple(rows), tuple(rejected))
@@ -68,6 +69,8 @@ def row_of(task: Task, value: Any, origin: Origin) -> tuple[Example | None, str]
         choices = tuple(str(c).strip() for c in value["choices"]) if isinstance(value.get("choices"), list) else ()
         if len(set(choices)) < 2 or not all(choices):
             return None, NO_CHOICES
+        unique = list(dict.fromkeys(choices))
+        choices = tuple(random.Random(text).sample(unique, len(unique)))  # teachers put the right one first too often
     row = Example(id=name_of(text, choices), input=text, output=output, choices=choices, origin=origin)
     answer = canonical(task, row)
     if answer is None:
@@ -98,7 +101,3 @@ def name_of(text: str, choices: Sequence[str] | None) -> str:
 
 def refused(text: str, origin: Origin, at: int) -> Example:
     return Example(id=f"ref-{sha_of([origin.request, at, text])[:12]}", input=text, origin=origin)
-
-
-def render_raw(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
