@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import CapReached, Declined, MissingKey, ProviderError, Transient
+from limbeck.log import Log
 from limbeck.teachers import bulk, open_teacher
 from limbeck.teachers.store import Store
 from limbeck.testing.batch_server import BatchServer, Plan
@@ -173,6 +174,18 @@ def test_the_ordinary_way_does_not_pay_for_what_a_batch_in_flight_answers(path):
         with pytest.raises(ProviderError, match="not collected") as refused:
             store.ask(open_teacher(f"{server.address}#small", CENTS), many(40), "label")
     assert f"openai-batch:{server.address}#small" in refused.value.do
+
+
+def test_a_batch_that_the_provider_has_lost_is_said_and_asked_again(path):
+    said = []
+    with BatchServer(answer, Plan(looks=10**6)) as server:
+        Store(path, 10.0).ask(teacher_of(server), many(40), "label", deadline_s=0.3)
+        server.batches.clear()
+        server.plans[0] = Plan()
+        store = Store(path, 10.0, Log(sinks=(said.append,)))
+        assert all(isinstance(o, Reply) for o in store.ask(teacher_of(server), many(40), "label"))
+    assert store.kept.promised_usd == 0
+    assert any("has lost batch batch_0: 39 rows" in event.get("text", "") for event in said)
 
 
 @pytest.mark.parametrize("statuses", [[503, 429], [0], [500, 0]])

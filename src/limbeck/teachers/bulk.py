@@ -162,7 +162,12 @@ class InBulk:
             if found is None:  # the process ended before it was handed over
                 return self.ledger.withdraw(bulk.token)
             bulk = self.named(bulk, found)
-        look = self.waited(bulk)
+        try:
+            look = self.waited(bulk)
+        except ProviderError as error:
+            if error.kind != "no_batch":
+                raise
+            return self.lost(bulk, error)
         if look is None:
             have = f"batch {bulk.id} is in flight at {self.teacher.name}, it may cost ${bulk.most_usd:.4f}"
             reason = CapReached("the time is used up", have, "the same command with more time collects it (--budget 24h)")
@@ -182,6 +187,13 @@ class InBulk:
                 self.settle(address, outcome, look)
         self.tell(0, f"batch {bulk.id} {look.state}")
         return None
+
+    def lost(self, bulk: OpenBulk, error: ProviderError) -> None:
+        """The provider knows nothing of it any more: its rows are asked again, and that is said."""
+        self.log.warn(f"{self.teacher.name} has lost batch {bulk.id}: {len(bulk.addresses)} rows are asked again")
+        self.ledger.withdraw(bulk.token)
+        for address in set(bulk.addresses) & set(self.left()):
+            self.settle(address, Transient(error.what, error.have, error.do, kind="batch_lost"), Look("lost"))
 
     def waited(self, bulk: OpenBulk) -> Look | None:
         """The last look; None where the time was up before it was over."""
