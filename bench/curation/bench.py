@@ -58,7 +58,7 @@ def planted(rows: list[Example], held: list[Example], labels: list[str], draw: r
         *(made(f"label {i}", r.input + " or so", "no_such_label") for i, r in some(rows, 100)),
         *(made(f"leak {i}", word_in(r.input), r.output or "") for i, r in some([h for h in held if len(h.input.split()) >= 10], 100)),
         *(made(f"length {i}", " ".join(x.input for x in draw.sample(rows, 60)), r.output or "") for i, r in some(rows, 50)),
-        *(made(f"language {i}", f"{GERMAN[i % 4]}, sagt {r.output}", r.output or "") for i, r in some(rows, 40)),
+        *(made(f"language {i}", f"{GERMAN[i % 4]}, fragt nutzer {i}", r.output or "") for i, r in some(rows, 40)),
         *(made(f"empty {i}", " ", r.output or "") for i, r in some(rows, 20)),
     ]
 

@@ -23,7 +23,7 @@ LEAST_SPREAD = math.log(3) / 6  # rows of nearly one length: three times as long
 LEAST_ROWS = 20  # fewer say nothing about what is usual
 LEAST_WORDS = 8  # of a text in an alphabet that several languages share, before its function words tell which
 ENGLISH = frozenset(  # function words that no other language of this alphabet uses much ("do", "a" and "me" are Portuguese too)
-    re.findall(r"\w+", "the of and is are to what how for with my your this that it i was not when they have if by been get need")
+    re.findall(r"\w+", "the and are to what how for with my your this that it i not when they have if by been get need")
 )
 
 
