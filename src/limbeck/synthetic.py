@@ -17,6 +17,7 @@ from limbeck.types import SYNTHETIC, Example, Gap, Prediction, Score
 
 LEAST = 20  # rows labelled by persons, before a gap is worth printing
 NAMED = 20  # rows that the report names
+NEAR = 200  # rows that persons labelled, evenly taken, from which the named ones keep away
 POOL = 2000  # candidates that are looked at, so that a report stays a matter of seconds
 
 Measure = Callable[[Sequence[Example], Sequence[Prediction]], Statistic]  # the metric, as a function of row numbers
@@ -181,7 +182,8 @@ def worth_labelling(
     open_ = [row for row in rows.values() if row.id not in human and (is_synthetic(row) or row.output is None)]
     open_.sort(key=lambda row: row.id not in student)
     pool = open_[:POOL]
-    known = [row for row in rows.values() if row.id in human][:200]
+    known = [row for row in rows.values() if row.id in human or (row.output is not None and not is_synthetic(row))]
+    known = known[:: -(-len(known) // NEAR) or 1]
     every = [*pool, *known]
     named = most_worth_labelling(
         every,

@@ -6,7 +6,7 @@ from collections import Counter
 from random import Random
 
 from limbeck import stats
-from limbeck.types import Kind, Report, Row, Score, Task, Value, Versus
+from limbeck.types import Gap, Kind, Report, Row, Score, Task, Value, Versus
 
 LABELS = (
     "refund", "exchange", "late delivery", "damaged item", "wrong item", "billing question", "cancel order",
@@ -233,4 +233,28 @@ def many_labels() -> Report:
     )
 
 
-EVERY = {"twelve_labels": twelve_labels, "prompting_wins": prompting_wins, "scores": scores, "empty": empty, "many_labels": many_labels}
+def marked(**more) -> Report:
+    """A synthetic test, of which persons labelled 40 rows."""
+    gap = Gap(
+        recipe="full@minilm",
+        metric="accuracy",
+        human=Score(metric="accuracy", value=0.81, low=0.7, high=0.9, n=40),
+        synthetic=Score(metric="accuracy", value=0.92, low=0.9, high=0.94, n=360),
+        difference=-0.11,
+        low=-0.2,
+        high=-0.02,
+        paired=False,
+    )
+    worth = ({"id": "row-17", "split": "test", "input": "<b>odd</b> one", "why": "the student is unsure"},)
+    update = {"synthetic_test": 360, "test_origins": {"generated": 360, "gold": 40}, "gaps": (gap,), "worth_labelling": worth, **more}
+    return twelve_labels().model_copy(update=update)
+
+
+EVERY = {
+    "twelve_labels": twelve_labels,
+    "synthetic_test": marked,
+    "prompting_wins": prompting_wins,
+    "scores": scores,
+    "empty": empty,
+    "many_labels": many_labels,
+}

@@ -194,6 +194,15 @@ def test_a_row_in_another_language_goes_and_a_short_one_stays() -> None:
     assert {i: s for i, s in steps(found).items() if s == "language"} == {"de": "language", "ja": "language"}
 
 
+def test_english_with_words_that_other_languages_have_too_stays_english() -> None:
+    rows = [made(str(i), text) for i, text in enumerate([*ENGLISH, "What do I do if I still have not received my new card?"])]
+    assert language_of(rows[-1].input) != "en", "the case is one"
+    assert "language" not in curated(*rows, language_of=language_of).counts
+    task = TASK.model_copy(update={"language": "de"})
+    rows = [made(str(i), f"{GERMAN} und {word}") for i, word in enumerate(("topf", "herd", "ofen", "licht"))]
+    assert steps(curated(*rows, made("en", ENGLISH[0]), task=task, language_of=language_of))["en"] == "language"
+
+
 def test_languages_of_the_guarded_rows_are_welcome_and_a_check_that_takes_too_much_takes_none() -> None:
     rows = [made(str(i), text) for i, text in enumerate(ENGLISH)]
     dev = [gold(f"d{i}", f"{GERMAN} {i}") for i in range(3)]

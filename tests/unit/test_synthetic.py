@@ -13,8 +13,8 @@ from limbeck.deployment import card_of
 from limbeck.exporters.folder import readme
 from limbeck.human import HumanAnswer
 from limbeck.report import markdown, page, terminal
-from limbeck.types import Example, Gap, Kind, Origin, Prediction, Score, Task
-from tests.unit.report_fixture import twelve_labels
+from limbeck.types import Example, Kind, Origin, Prediction, Task
+from tests.unit.report_fixture import marked, twelve_labels
 
 TASK = Task(name="t", instruction="", kind=Kind.LABEL, labels=("a", "b"), metric="accuracy")
 
@@ -137,22 +137,6 @@ def test_numbers_and_rank_correlations_too() -> None:
 
 
 # ---- the mark ------------------------------------------------------------------------------------------------------------
-
-
-def marked(**more):
-    gap = Gap(
-        recipe="full@minilm",
-        metric="accuracy",
-        human=Score(metric="accuracy", value=0.81, low=0.7, high=0.9, n=40),
-        synthetic=Score(metric="accuracy", value=0.92, low=0.9, high=0.94, n=360),
-        difference=-0.11,
-        low=-0.2,
-        high=-0.02,
-        paired=False,
-    )
-    worth = ({"id": "row-17", "split": "test", "input": "<b>odd</b> one", "why": "the student is unsure"},)
-    update = {"synthetic_test": 360, "test_origins": {"generated": 360, "gold": 40}, "gaps": (gap,), "worth_labelling": worth, **more}
-    return twelve_labels().model_copy(update=update)
 
 
 def shown(report) -> str:

@@ -16,7 +16,9 @@ from limbeck.types import Example
 if TYPE_CHECKING:
     from numpy import ndarray
 
-COSINE = 0.95  # two texts closer than this say the same in other words (minilm: paraphrases lie at 0.7 to 0.9)
+# Two texts closer than this say the same in other words. Of 3,000 banking77 rows (minilm) 277 pairs lie at 0.95 or above
+# and 0.7 % of them carry different labels; at 0.90 it is 2.8 % of 1,245, at 0.85 5.6 % of 3,356.
+COSINE = 0.95
 BLOCK = 2048  # rows; 2048 x 2048 float32 = 16 MB
 
 Embed = Callable[[Sequence[str]], "ndarray"]  # n texts -> (n, d)
