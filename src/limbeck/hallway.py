@@ -26,7 +26,7 @@ from limbeck.registry import Ask, Teacher
 from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_json, write_lines
 from limbeck.tasks import by_teacher
 from limbeck.teachers.store import Store
-from limbeck.types import Example, Recipe, Reply, Report, Settings, Splits, Task, sha_of
+from limbeck.types import Example, Recipe, Report, Settings, Splits, Task, sha_of
 from limbeck.verdict import Choice
 
 
@@ -123,11 +123,8 @@ def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
     log.event("step", step="task")
     task = by_rules(given)
     if given.teacher is not None and not given.teacher.recording:
-        reply = store.ask(given.teacher, [by_teacher.request(given.prompt)], purpose="parse")[0]
-        if isinstance(reply, Reply):
-            task, _ = by_teacher.check(task, reply.texts[0] if reply.texts else "", given.prompt, [*given.gold, *(given.test or [])])
-        else:
-            task = task.model_copy(update={"notes": (*task.notes, f"the teacher did not read the prompt ({reply}); the rules did")})
+        ask = asker(store, given.teacher, log, None)("parse")
+        task, _ = by_teacher.parse_with(ask, task, given.prompt, [*given.gold, *given.made, *(given.test or [])])
     write_json(folder.task, task)
     folder.mark_done("task", inputs, [folder.task])
     return task

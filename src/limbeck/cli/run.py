@@ -24,7 +24,11 @@ import click
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
 @click.option("--kind", type=click.Choice(["label", "choice", "text", "fields", "score"]), help="Task kind, where the guess is wrong.")
-@click.option("--teacher", metavar="SPEC", help="http://host:port/v1#model, a model name, local:<hub id or path>, recorded:<file.jsonl>.")
+@click.option(
+    "--teacher",
+    metavar="SPEC",
+    help="http://host:port/v1#model, a model name, local:<hub id or path>, recorded:<file.jsonl>; openai-batch:MODEL at half the price, within a day.",
+)
 @click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
 @click.option("--candidates", multiple=True, metavar="R,R,...", help="Recipes to compare, e.g. prompt@teacher,full@minilm.")
 @click.option("--budget", multiple=True, metavar="5usd,30min", help="Hard caps on money and time (default 5usd,30min).")
