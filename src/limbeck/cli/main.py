@@ -18,6 +18,7 @@ COMMANDS = {
     "report": ("limbeck.cli.show:report", "The table of a finished run, rebuilt without a model."),
     "explain": ("limbeck.cli.show:explain", "Where a row came from, and what each candidate answered on it."),
     "predict": ("limbeck.cli.predict:predict", "Answer new rows with a student."),
+    "find": ("limbeck.cli.find:find", "Data sets or base models that fit a prompt."),
     "list": ("limbeck.cli.shelf:list_", "What there is: adapters, metrics, teachers, ..."),
     "info": ("limbeck.cli.shelf:info", "One thing from a shelf, whole; `info recipes` for the grammar."),
     "doctor": ("limbeck.cli.doctor:doctor", "What is installed, keys present, cores, GPU, disk."),

@@ -77,7 +77,8 @@ def rank(query: str, cards: Sequence[Dataset]) -> list[Found]:
             score=round(float(scores[i]), 6),
             words=round(places[i][0]),
             meaning=round(places[i][1]),
-            reason=f"{ordinal(round(places[i][0]))} by words, {ordinal(round(places[i][1]))} by meaning of {len(cards)}",
+            reason=f"{ordinal(round(places[i][1]))} of {len(cards)} by meaning, "
+            + (f"{ordinal(round(places[i][0]))} by words" if words[i] > 0 else "no telling word in common"),
         )
         for i in sorted(range(len(cards)), key=lambda i: (-scores[i], i))
     ]
@@ -90,8 +91,11 @@ def ordinal(n: int) -> str:
 # ---- the same data set under two names ----------------------------------------------------------------------------
 
 
-def fold(found: Sequence[Found], rows: dict[str, Sequence[str]] | None = None) -> tuple[list[Found], list[Dropped]]:
-    """(found without near duplicates, what was folded into what). Of two that are the same the better ranked stays.
+def fold(
+    found: Sequence[Found], rows: dict[str, Sequence[str]] | None = None, local: frozenset[str] = frozenset()
+) -> tuple[list[Found], list[Dropped]]:
+    """(found without near duplicates, what was folded into what). Of two that are the same the better ranked stays, or the one
+    whose source is `local`, in the better place.
 
     The same: half of the rows in common, by MinHash, where `rows` {where: texts} holds both; else the same name at two
     owners or sources, or descriptions that share four fifths of their words."""
@@ -99,11 +103,15 @@ def fold(found: Sequence[Found], rows: dict[str, Sequence[str]] | None = None) -
     folded: list[Dropped] = []
     sketches = {f.dataset.where: sketch(rows[f.dataset.where]) for f in found if rows and rows.get(f.dataset.where)}
     for one in found:
-        twin = next(((other, why) for other in kept if (why := same(one.dataset, other.dataset, sketches))), None)
-        if twin:
-            folded.append(Dropped(source=one.dataset.name, reason=f"near duplicate of {twin[0].dataset.name}: {twin[1]}"))
-        else:
+        place, why = next(((i, why) for i, other in enumerate(kept) if (why := same(one.dataset, other.dataset, sketches))), (-1, ""))
+        if place < 0:
             kept.append(one)
+            continue
+        stays, goes = kept[place], one
+        if one.dataset.source in local and stays.dataset.source not in local:
+            stays, goes = one, stays
+            kept[place] = one
+        folded.append(Dropped(source=goes.dataset.name, reason=f"near duplicate of {stays.dataset.name} ({stays.dataset.source.partition(':')[0]}): {why}"))  # fmt: skip
     return kept, folded
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from limbeck.errors import LimbeckError
+from limbeck.errors import LimbeckError, MissingError, MissingExtra, MissingKey, ProviderError
 from limbeck.registry import Ask, Note
 from limbeck.sources import columns, rank_data
 from limbeck.sources.datasets import Dataset, Dropped, Found, Limits, Retrieved, Source, Used, open_source, sift
@@ -13,7 +13,7 @@ from limbeck.sources.files import Bad
 from limbeck.sources.transform import Outcome, transform
 from limbeck.types import Example, Origin, Price, Task
 
-TRIES = 3  # without a teacher's votes, so many times the wanted data sets are tried
+TRIES = 3  # so many times the wanted data sets are read before retrieval gives up
 LOOKED_AT = 500  # rows of a local data set that are compared when near duplicates are folded
 GUESSED_ON = 200  # rows that the choice of columns looks at
 
@@ -59,9 +59,9 @@ def search(
         raise failures[0]
     pool, done.dropped = sift(pool, limits)
     ranked = rank_data.rank(query, pool)[: k + k // 2]
-    found, folded = rank_data.fold(ranked, local_rows(ranked, sources))
+    found, folded = rank_data.fold(ranked, local_rows(ranked, sources), frozenset(spec for spec, source in sources.items() if source.local))
     done.dropped += folded
-    done.said += [f"{one.source} left out: {one.reason}" for one in folded]
+    done.said += [f"{one.source}: {one.reason}, folded" for one in folded]
     done.found = found[:k]
     if ask is not None and done.found:
         done.found, said = rank_data.rerank(task, done.found, ask)
@@ -101,21 +101,29 @@ def retrieve(
     looked = search(task, at, limits, ask, query=query)
     said, dropped = list(looked.said), list(looked.dropped)
     voted = [f for f in looked.found if f.votes]
-    candidates = [] if looked.none_fits else voted or looked.found[: TRIES * limits.datasets]
+    candidates = [] if looked.none_fits else voted or looked.found
+    down: dict[str, LimbeckError] = {}
+    tried = 0
     rows: list[Example] = []
     used: list[Used] = []
     seen: set[tuple[str, tuple[str, ...] | None]] = set()
     for one in candidates:
-        if len(used) >= limits.datasets:
+        if len(used) >= limits.datasets or tried >= TRIES * limits.datasets:
             break
+        if one.dataset.source in down:
+            dropped.append(Dropped(source=one.dataset.name, reason=f"{one.dataset.source} cannot be reached"))
+            continue
         note(len(used), limits.datasets, one.dataset.name)
         try:
             card, chosen, outcome, read = from_one(task, one.dataset, at[one.dataset.source], limits, ask, note, price)
         except (LimbeckError, Bad) as error:
-            reason = error.what if isinstance(error, LimbeckError) else str(error)
-            dropped.append(Dropped(source=one.dataset.name, reason=reason))
-            said.append(f"{one.dataset.name}: {reason}" + (f" ({error.have})" if isinstance(error, LimbeckError) and error.have else ""))
+            dropped.append(failed(one.dataset, error, said))
+            if unreachable(error):
+                down[one.dataset.source] = error  # type: ignore[assignment]
+            else:
+                tried += 1
             continue
+        tried += 1
         said += outcome.said
         dropped += outcome.dropped
         fresh, copies = new_rows(outcome.rows, seen)
@@ -131,16 +139,31 @@ def retrieve(
         if outcome.capped:
             break
     if not rows:
-        said.append(why_nothing(looked, candidates))
+        said.append(why_nothing(looked, tried, down))
     return Retrieved(rows=tuple(rows), used=tuple(used), dropped=tuple(dropped), found=tuple(looked.found), said=tuple(dict.fromkeys(said)))
 
 
-def why_nothing(looked: Search, candidates: Sequence[Found]) -> str:
+def failed(card: Dataset, error: Exception, said: list[str]) -> Dropped:
+    """The reason, for the list; what to do about it, for the eye."""
+    reason = error.what if isinstance(error, LimbeckError) else str(error)
+    said.append(f"{card.name}: {reason}" + (f" ({error.have}); try: {error.do}" if isinstance(error, LimbeckError) else ""))
+    return Dropped(source=card.name, reason=reason)
+
+
+def unreachable(error: Exception) -> bool:
+    """It concerns the whole source: no network, switched off. A login that one data set wants does not."""
+    return isinstance(error, ProviderError) or (isinstance(error, MissingError) and not isinstance(error, MissingKey | MissingExtra))
+
+
+def why_nothing(looked: Search, tried: int, down: dict[str, LimbeckError]) -> str:
     if looked.none_fits:
         return "no rows were retrieved: the teacher says that none of the data sets fits"
     if not looked.found:
         return f"no rows were retrieved: no data set is left within the limits ({len(looked.dropped)} were left out)"
-    return f"no rows were retrieved: none of the {len(candidates)} data sets tried gave a usable row"
+    if down and not tried:
+        error = next(iter(down.values()))
+        return f"no rows were retrieved: {error.what}; try: {error.do}"
+    return f"no rows were retrieved: none of the {tried} data sets that were read gave a usable row"
 
 
 def from_one(
