@@ -90,7 +90,11 @@ def test_licences_are_read_in_one_spelling():
 def test_the_same_rows_under_two_names_are_folded_into_the_better_ranked_and_other_rows_are_not():
     texts = [f"a message about matter {i}" for i in range(100)]
     pair = found(card("bank_intents"), card("customers"), card("weather"))
-    rows = {"bank_intents": texts, "customers": [t.upper() for t in reversed(texts)][:95], "weather": [f"it rained {i} mm" for i in range(100)]}
+    rows = {
+        "bank_intents": texts,
+        "customers": [t.upper() for t in reversed(texts)][:95],
+        "weather": [f"it rained {i} mm" for i in range(100)],
+    }
     kept, folded = rank_data.fold(pair, rows)
     assert [f.dataset.name for f in kept] == ["bank_intents", "weather"]
     assert folded[0].source == "customers" and "near duplicate of bank_intents" in folded[0].reason and "%" in folded[0].reason

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from limbeck.sources.datasets import Limits
+from limbeck.sources.files import Bad
 from limbeck.sources.folder import cards, open_source
-from limbeck.sources.retrieve import find, retrieve
+from limbeck.sources.retrieve import find, from_one, retrieve
 from limbeck.types import Kind, Reply, Task
 
 TASK = Task(name="mood", instruction="Say whether the remark about the hotel is good or bad.", kind=Kind.LABEL, labels=("good", "bad"))
@@ -30,7 +32,9 @@ def remarks(what: str, n: int, labels=("good", "bad")) -> list[dict]:
 def tree(tmp_path: Path) -> Path:
     jsonl(tmp_path / "hotels" / "train.jsonl.gz", remarks("hotel room", 30))
     jsonl(tmp_path / "hotels" / "test.jsonl", remarks("kept apart", 5))
-    (tmp_path / "hotels" / "README.md").write_text("---\nlicense: mit\nlanguage: [en]\n---\n# Hotels\n\nRemarks of hotel guests, good and bad ones.\n")
+    (tmp_path / "hotels" / "README.md").write_text(
+        "---\nlicense: mit\nlanguage: [en]\n---\n# Hotels\n\nRemarks of hotel guests, good and bad ones.\n"
+    )
     jsonl(tmp_path / "inns" / "data.jsonl", remarks("inn by the road", 20))
     (tmp_path / "inns" / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# Inns\n\nRemarks about inns and hotel bars.\n")
     jsonl(tmp_path / "hostels" / "data.jsonl", remarks("hostel bed", 20))
@@ -128,6 +132,16 @@ def test_only_data_sets_with_votes_are_used(tree):
     assert [u.name for u in done.used] == ["inns"] and done.found[0].votes == 5
 
 
+def test_a_licence_that_a_closer_look_reveals_counts(tree):
+    source = open_source(str(tree))
+    card = next(c for c in cards(tree) if c.name == "hotels")
+    changed = replace(source, complete=lambda c: c.model_copy(update={"licence": "cc-by-nc-4.0"}))
+    limits = Limits(licences=("mit",))
+    assert len(from_one(TASK, card, source, limits, None, print, None)[2].rows) == 30
+    with pytest.raises(Bad, match="closer look: licence"):
+        from_one(TASK, card, changed, limits, None, print, None)
+
+
 def test_a_translated_query_is_what_is_searched_for(tree):
     jsonl(tree / "maths" / "train.jsonl", [{"question": f"What is {i} and {i}?", "answer": str(2 * i)} for i in range(9)])
     (tree / "maths" / "README.md").write_text("# Sums\n\nArithmetic for children with the result of each sum.\n")
@@ -138,7 +152,9 @@ def test_the_command_line_ranks_with_reasons_and_writes_rows_that_a_run_reads(tr
     from limbeck.sources.files import read_rows
 
     prompt = tmp_path / "prompt.md"
-    prompt.write_text("Say whether the remark about the hotel is good or bad.\n\nInput: lovely\nOutput: good\n\nInput: dirty\nOutput: bad\n")
+    prompt.write_text(
+        "Say whether the remark about the hotel is good or bad.\n\nInput: lovely\nOutput: good\n\nInput: dirty\nOutput: bad\n"
+    )
     ranked = limbeck("find", "data", prompt, "--source", f"folder:{tree}", "--licence", "mit", "--json")
     body = json.loads(ranked.stdout)
     assert [f["dataset"]["name"] for f in body["found"]] == ["hotels"] and "by meaning" in body["found"][0]["reason"]

@@ -128,3 +128,19 @@ def test_rows_that_the_teacher_finds_fitting_stand_as_they_are_and_the_origin_of
     origin = done.rows[0].origin
     assert (origin.kind, origin.source, origin.row, origin.licence, origin.template) == ("retrieved", "towns", 1, "MIT", "rewrite-row")
     assert origin.cost_usd == 0.002 and origin.request == "a3"
+
+
+def test_braces_inside_a_reply_and_a_fence_around_it_lose_no_row():
+    replies = {
+        "a": json.dumps({"input": "close it: }", "output": "f(x) { return 1; }"}),
+        "b": "Here it is:\n```json\n" + json.dumps({"input": "open it: {", "output": "if (y) {"}) + "\n```",
+    }
+    done = transform(FREE, CARD, rows(("a", "f"), ("b", "f")), rewriter(replies.__getitem__))
+    assert [(r.input, r.output) for r in done.rows] == [("close it: }", "f(x) { return 1; }"), ("open it: {", "if (y) {")]
+
+
+def test_a_part_of_another_label_set_that_has_all_of_the_tasks_labels_is_taken_and_the_rest_dropped():
+    foreign = rows(*((f"text {i}", ("good", "bad", "wild", "odd", "tall", "dry")[i % 6]) for i in range(60)))
+    done = transform(MOOD, CARD, foreign)
+    assert len(done.rows) == 20 and len(done.dropped) == 40 and {d.reason[:5] for d in done.dropped} == {"label"}
+    assert any("nobody checked" in line for line in done.said)

@@ -14,9 +14,23 @@ from limbeck.sources.files import Bad, as_choices, as_text
 from limbeck.sources.readers import Record
 from limbeck.types import Frozen, Kind, Message, Reply, Request, Task
 
-INPUTS = "text sentence sentence1 sentence2 question question1 question2 context passage premise hypothesis document article dialogue utterance utt review content body title headline message tweet comment_text claim source src query instruction input prompt sms paragraph abstract subject email transcript goal support".split()
-OUTPUTS = "output label answer answers target tgt answerkey category class intent sentiment emotion score stars rating summary highlights response completion final_decision coarse_label topic query sql snippet code translation label_text answers_text completion correct_answer labels output_text".split()
-CHOICES = "choices options endings choices_text".split()
+INPUTS = (  # names that such columns have, the likely ones first
+    re.findall(
+        r"\w+",
+        "text sentence sentence1 sentence2 question question1 question2 context passage premise hypothesis document article "
+        "dialogue utterance utt review content body title headline message tweet comment_text claim source src query instruction "
+        "input prompt sms paragraph abstract subject email transcript goal support ",
+    )
+)
+OUTPUTS = (  # names that such columns have, the likely ones first
+    re.findall(
+        r"\w+",
+        "output label answer answers target tgt answerkey category class intent sentiment emotion score stars rating summary "
+        "highlights response completion final_decision coarse_label topic query sql snippet code translation label_text "
+        "answers_text correct_answer labels output_text ",
+    )
+)
+CHOICES = ("choices", "options", "endings", "choices_text")
 NEVER = re.compile(r"^(id|idx|index|uid|guid|qid|_id|.*_id|url|link|date|timestamp|split|source_id|meta|teacher|rationale|explanation.*|reason)$|_start$", re.I)  # fmt: skip
 CLOSED = 60  # at most so many different answers are a closed set
 
@@ -48,7 +62,7 @@ def decoded(record: Record, class_labels: dict[str, tuple[str, ...]]) -> Record:
         value = named.get(column)
         if isinstance(value, list) and value and all(isinstance(v, int) and 0 <= v < len(names) for v in value):
             named[column] = [names[v] for v in value]
-        elif isinstance(value, int) and not isinstance(value, bool) or (isinstance(value, str) and re.fullmatch(r"-?\d+", value)):
+        elif (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and re.fullmatch(r"-?\d+", value)):
             if not 0 <= int(value) < len(names):
                 raise Bad(f"label id {value} has no name")
             named[column] = names[int(value)]
@@ -115,7 +129,9 @@ def output_points(task: Task, name: str, values: Sequence[str], records: Sequenc
     points = 3.0 * (1 - OUTPUTS.index(low) / len(OUTPUTS)) if low in OUTPUTS else 0.0
     if len(different) < 2 and len(records) > 2:
         return 0.0  # a constant tells nothing
-    closed = len(different) <= min(CLOSED, max(2, len(present) // 2)) or (task.kind is Kind.LABEL and len(different) <= 2 * len(task.labels))
+    closed = len(different) <= min(CLOSED, max(2, len(present) // 2)) or (
+        task.kind is Kind.LABEL and len(different) <= 2 * len(task.labels)
+    )
     if task.kind is Kind.LABEL:
         shared = len({squeeze(label) for label in task.labels} & different)
         return points + (4.0 * shared / len(different) if different else 0.0) + (2.0 if closed else -3.0) + (1.0 if low in OUTPUTS else 0.0)
@@ -142,7 +158,12 @@ def same_answer(one: Sequence[str], other: Sequence[str]) -> bool:
 def told_by_name(name: str, output: str) -> bool:
     """Such as fine_label beside coarse_label, answers_text beside answers: they would give the answer away."""
     kinds = ("label", "answer", "intent", "class", "target", "output", "highlights", "summary")
-    return any(kind in name.lower() and kind in output.lower() for kind in kinds) or name.lower() in ("label", "answer", "labels", "answers")
+    return any(kind in name.lower() and kind in output.lower() for kind in kinds) or name.lower() in (
+        "label",
+        "answer",
+        "labels",
+        "answers",
+    )
 
 
 # ---- by a teacher -------------------------------------------------------------------------------------------------

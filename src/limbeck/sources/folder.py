@@ -87,7 +87,10 @@ def card(root: Path, folder: Path, table: dict[str, dict[str, Any]]) -> Dataset:
 def sample(peek: list[Record], rows: int = 3, most: int = 240) -> tuple[str, ...]:
     """A few records as text, spread over those looked at, then the answers if they are a small set. Bulky side fields are left out."""
     picked = peek[:: max(1, len(peek) // rows)][:rows]
-    texts = [" ".join(as_text(v)[:most] for k, v in record.items() if isinstance(v, str | float) and k not in ("id", "idx", "uid")) for record in picked]
+    texts = [
+        " ".join(as_text(v)[:most] for k, v in record.items() if isinstance(v, str | float) and k not in ("id", "idx", "uid"))
+        for record in picked
+    ]
     outputs = {as_text(r.get("output", r.get("label"))) for r in peek} - {""}
     few = sorted(outputs) if len(outputs) <= max(10, len(peek) // 2) else []
     return tuple(t[: 2 * most] for t in texts if t.strip()) + ((" ".join(few)[: 3 * most],) if few else ())

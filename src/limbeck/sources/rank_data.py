@@ -19,13 +19,14 @@ MOST = 300  # characters of a card that are embedded: more cost time and blur wh
 CONFIGS = 10  # parts of one data set that are shown to a teacher
 
 STOP = frozenset(  # what prompts say whatever they ask for
-    (
+    re.findall(
+        r"\w+",
         "a about above all an and answer any are as at be below by can could did do does e each eg either else following for from "
         "g get gets give given had has have he her here his how i ie if in input into is it its line make may me might more most "
         "must my no not of on one or other others otherwise our out output own please put read reply s same say sentence she so "
         "some somebody someone something state such t take task tell text than that the their them then there these they thing "
-        "things this those to up us was we were what whether which who whom whose will with would you your "
-    ).split()
+        "things this those to up us was we were what whether which who whom whose will with would you your ",
+    )
 )
 ENDINGS = ("ations", "ation", "ings", "ing", "ies", "ied", "ed", "es", "s", "e", "y")
 

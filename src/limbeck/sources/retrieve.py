@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from limbeck.errors import LimbeckError, MissingError, MissingExtra, MissingKey, ProviderError
 from limbeck.registry import Ask, Note
 from limbeck.sources import columns, rank_data
-from limbeck.sources.datasets import Dataset, Dropped, Found, Limits, Retrieved, Source, Used, open_source, sift
+from limbeck.sources.datasets import Dataset, Dropped, Found, Limits, Retrieved, Source, Used, open_source, refusal, sift
 from limbeck.sources.files import Bad
 from limbeck.sources.transform import Outcome, transform
 from limbeck.types import Example, Origin, Price, Task
@@ -41,9 +41,7 @@ def opened(sources: Sequence[str]) -> dict[str, Source]:
     return {spec: open_source(spec) for spec in dict.fromkeys(sources)}
 
 
-def search(
-    task: Task, sources: dict[str, Source], limits: Limits, ask: Ask | None = None, k: int = 25, query: str | None = None
-) -> Search:
+def search(task: Task, sources: dict[str, Source], limits: Limits, ask: Ask | None = None, k: int = 25, query: str | None = None) -> Search:
     """One pool over all sources. A source that cannot be reached is said and passed over, while another brings cards."""
     query = query or rank_data.query_of(task)
     done = Search()
@@ -70,9 +68,9 @@ def search(
     return done
 
 
-def local_rows(found: Sequence[Found], sources: dict[str, Source]) -> dict[str, list[str]]:
+def local_rows(found: Sequence[Found], sources: dict[str, Source]) -> dict[str, Sequence[str]]:
     """{where: rows as text} of the data sets whose rows are at hand."""
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, Sequence[str]] = {}
     for one in found:
         source = sources[one.dataset.source]
         if source.local:
@@ -172,6 +170,8 @@ def from_one(
     """(card, columns, outcome, records read) of one data set. Raises LimbeckError where its rows cannot be had, Bad where no
     columns fit."""
     card = source.complete(card)
+    if reason := refusal(card, limits):
+        raise Bad(f"a closer look: {reason}")
     numbered = [(n, columns.flat(record)) for n, record in source.records(card, limits.rows)]
     if not numbered:
         raise Bad("it has no rows to read")
@@ -198,9 +198,7 @@ def from_one(
     return card, chosen, outcome, len(numbered)
 
 
-def new_rows(
-    rows: Sequence[Example], seen: set[tuple[str, tuple[str, ...] | None]]
-) -> tuple[list[Example], list[Dropped]]:
+def new_rows(rows: Sequence[Example], seen: set[tuple[str, tuple[str, ...] | None]]) -> tuple[list[Example], list[Dropped]]:
     """(rows whose input no earlier row has, the copies). Adds to `seen`."""
     fresh, copies = [], []
     for row in rows:

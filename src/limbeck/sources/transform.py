@@ -184,9 +184,7 @@ ROW_SCHEMA = json.dumps(
 )
 
 
-def rewrite(
-    task: Task, card: Dataset, rows: Sequence[Example], ask: Ask, note: Note, price: Price | None, said: list[str]
-) -> Outcome:
+def rewrite(task: Task, card: Dataset, rows: Sequence[Example], ask: Ask, note: Note, price: Price | None, said: list[str]) -> Outcome:
     """Row by row in waves. Stops when more than a third of all have failed, or the money is used up; what came in is kept."""
     done = Outcome(said=said, how="rewritten")
     if task.kind is Kind.CHOICE:
