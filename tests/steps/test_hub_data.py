@@ -203,3 +203,38 @@ def test_a_source_that_cannot_be_reached_is_said_while_another_brings_rows(tmp_p
     assert any("switched off" in line for line in done.said)
     with pytest.raises(MissingError, match="switched off"):
         retrieve(TASK, ["hub"], Limits())
+
+
+def test_with_a_teacher_over_http_votes_plan_and_rows_are_paid_once_and_the_second_call_pays_nothing(tmp_path, limbeck):
+    from limbeck.testing.chat_server import ChatServer, completion
+
+    facts = [{"statement": f"Town {i} lies on river {i}", "year": str(1900 + i)} for i in range(12)]
+    write(tmp_path / "tree/towns/train.jsonl", "".join(json.dumps(r) + "\n" for r in facts))
+    prompt = tmp_path / "prompt.md"
+    prompt.write_text("Write one question about the fact that you are given. Reply with the question alone.\n")
+
+    def answer(body):
+        system, user = (m["content"] for m in body["messages"])
+        if "The data sets:" in user:
+            return 200, completion(json.dumps({"fit": [{"name": "towns", "config": None}]}))
+        if "Columns:" in user:
+            return 200, completion('{"inputs": ["statement"], "output": "year"}')
+        if "stand among the training rows" in system:
+            return 200, completion('{"fits": false, "why": "a year is no question"}')
+        if "The plan:" not in user:
+            return 200, completion("1. Ask for the river of the town.")
+        town = user.rsplit("Input: ", 1)[1].split(" lies")[0]
+        return 200, completion(json.dumps({"input": f"{town} lies on a river", "output": f"On which river lies {town}?"}))
+
+    with ChatServer(answer) as server:
+        out = tmp_path / "rows.jsonl"
+        command = ("find", "data", prompt, "--source", f"folder:{tmp_path / 'tree'}", "--teacher", f"{server.address}#small", "--price", "1/2", "--rows", out, "--json")  # fmt: skip
+        first = limbeck(*command, cwd=tmp_path)
+        body = json.loads(first.stdout)
+        assert (body["rows"], body["used"][0]["how"], body["found"][0]["votes"]) == (12, "rewritten", 5)
+        assert len(server.bodies) == 5 + 1 + 1 + 1 + 12
+        row = json.loads(out.read_text().splitlines()[0])
+        assert row["output"] == "On which river lies Town 0?"
+        assert row["origin"]["template"] == "rewrite-row" and row["origin"]["cost_usd"] > 0 and row["origin"]["request"]
+        again = limbeck(*command, cwd=tmp_path)
+        assert json.loads(again.stdout)["rows"] == 12 and len(server.bodies) == 20
