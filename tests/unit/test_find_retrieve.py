@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from limbeck.errors import ProviderError
 from limbeck.sources.datasets import Limits
 from limbeck.sources.files import Bad
 from limbeck.sources.folder import cards, open_source
-from limbeck.sources.retrieve import find, from_one, retrieve
+from limbeck.sources.retrieve import find, read, retrieve
 from limbeck.types import Kind, Reply, Task
 
 TASK = Task(name="mood", instruction="Say whether the remark about the hotel is good or bad.", kind=Kind.LABEL, labels=("good", "bad"))
@@ -121,6 +122,21 @@ def test_the_teacher_may_say_that_none_fits_and_then_nothing_is_taken(tree):
     assert done.rows == () and "none of the data sets fits" in done.said[-1]
 
 
+def test_a_teacher_that_goes_away_ends_it_and_the_rows_before_stay(tree):
+    def ask(requests):
+        user = requests[0].messages[-1].content
+        if "The data sets:" in user:
+            both = [{"name": "hotels", "config": None}, {"name": "inns", "config": None}]
+            return [Reply(texts=(json.dumps({"fit": both}),), finish=("stop",)) for _ in requests]
+        if "The data set inns" in user:
+            raise ProviderError("the teacher is gone", "connection refused", "try later")
+        return [Reply(texts=('{"inputs": ["text"], "output": "label"}',), finish=("stop",)) for _ in requests]
+
+    done = retrieve(TASK, spec(tree), Limits(datasets=3), ask)
+    assert [u.name for u in done.used] == ["hotels"] and len(done.rows) == 30
+    assert any(d.source == "inns" and "teacher is gone" in d.reason for d in done.dropped)
+
+
 def test_only_data_sets_with_votes_are_used(tree):
     def ask(requests):
         user = requests[0].messages[-1].content
@@ -137,9 +153,9 @@ def test_a_licence_that_a_closer_look_reveals_counts(tree):
     card = next(c for c in cards(tree) if c.name == "hotels")
     changed = replace(source, complete=lambda c: c.model_copy(update={"licence": "cc-by-nc-4.0"}))
     limits = Limits(licences=("mit",))
-    assert len(from_one(TASK, card, source, limits, None, print, None)[2].rows) == 30
+    assert len(read(card, source, limits)[1]) == 30
     with pytest.raises(Bad, match="closer look: licence"):
-        from_one(TASK, card, changed, limits, None, print, None)
+        read(card, changed, limits)
 
 
 def test_a_translated_query_is_what_is_searched_for(tree):

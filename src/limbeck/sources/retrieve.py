@@ -10,6 +10,7 @@ from limbeck.registry import Ask, Note
 from limbeck.sources import columns, rank_data
 from limbeck.sources.datasets import Dataset, Dropped, Found, Limits, Retrieved, Source, Used, open_source, refusal, sift
 from limbeck.sources.files import Bad
+from limbeck.sources.readers import Record
 from limbeck.sources.transform import Outcome, transform
 from limbeck.types import Example, Origin, Price, Task
 
@@ -113,15 +114,23 @@ def retrieve(
             continue
         note(len(used), limits.datasets, one.dataset.name)
         try:
-            card, chosen, outcome, read = from_one(task, one.dataset, at[one.dataset.source], limits, ask, note, price)
+            card, numbered = read(one.dataset, at[one.dataset.source], limits)
         except (LimbeckError, Bad) as error:
             dropped.append(failed(one.dataset, error, said))
-            if unreachable(error):
-                down[one.dataset.source] = error  # type: ignore[assignment]
+            if isinstance(error, LimbeckError) and unreachable(error):
+                down[one.dataset.source] = error
             else:
                 tried += 1
             continue
         tried += 1
+        try:
+            chosen, outcome = rows_of(task, card, numbered, ask, note, price)
+        except Bad as bad:
+            dropped.append(failed(card, bad, said))
+            continue
+        except LimbeckError as error:  # the teacher's: it would meet the next data set too
+            dropped.append(failed(card, error, said))
+            break
         said += outcome.said
         dropped += outcome.dropped
         fresh, copies = new_rows(outcome.rows, seen)
@@ -129,7 +138,7 @@ def retrieve(
         if fresh:
             rows += fresh
             used.append(
-                Used(name=card.name, source=one.dataset.source, where=card.where, licence=card.licence, rows=len(fresh), read=read,
+                Used(name=card.name, source=one.dataset.source, where=card.where, licence=card.licence, rows=len(fresh), read=len(numbered),
                      inputs=chosen.inputs, output=chosen.output, how=outcome.how)
             )  # fmt: skip
         else:
@@ -148,7 +157,7 @@ def failed(card: Dataset, error: Exception, said: list[str]) -> Dropped:
     return Dropped(source=card.name, reason=reason)
 
 
-def unreachable(error: Exception) -> bool:
+def unreachable(error: LimbeckError) -> bool:
     """It concerns the whole source: no network, switched off. A login that one data set wants does not."""
     return isinstance(error, ProviderError) or (isinstance(error, MissingError) and not isinstance(error, MissingKey | MissingExtra))
 
@@ -164,17 +173,22 @@ def why_nothing(looked: Search, tried: int, down: dict[str, LimbeckError]) -> st
     return f"no rows were retrieved: none of the {tried} data sets that were read gave a usable row"
 
 
-def from_one(
-    task: Task, card: Dataset, source: Source, limits: Limits, ask: Ask | None, note: Note, price: Price | None
-) -> tuple[Dataset, columns.Columns, Outcome, int]:
-    """(card, columns, outcome, records read) of one data set. Raises LimbeckError where its rows cannot be had, Bad where no
-    columns fit."""
+def read(card: Dataset, source: Source, limits: Limits) -> tuple[Dataset, list[tuple[int, Record]]]:
+    """(the card after a closer look, its numbered records, flat). Raises what the source raises, Bad where the closer look
+    shows that the limits leave it out, or it is empty."""
     card = source.complete(card)
     if reason := refusal(card, limits):
         raise Bad(f"a closer look: {reason}")
     numbered = [(n, columns.flat(record)) for n, record in source.records(card, limits.rows)]
     if not numbered:
         raise Bad("it has no rows to read")
+    return card, numbered
+
+
+def rows_of(
+    task: Task, card: Dataset, numbered: Sequence[tuple[int, Record]], ask: Ask | None, note: Note, price: Price | None
+) -> tuple[columns.Columns, Outcome]:
+    """Columns chosen, label ids decoded, rows in the task's form. Raises Bad where no columns fit, and what `ask` raises."""
     dropped: list[Dropped] = []
     named = []
     for number, record in numbered:
@@ -195,7 +209,7 @@ def from_one(
     outcome = transform(task, card, rows, ask, note, price)
     outcome.dropped = dropped + outcome.dropped
     outcome.said = said + outcome.said
-    return card, chosen, outcome, len(numbered)
+    return chosen, outcome
 
 
 def new_rows(rows: Sequence[Example], seen: set[tuple[str, tuple[str, ...] | None]]) -> tuple[list[Example], list[Dropped]]:
