@@ -23,6 +23,10 @@ from limbeck.sources import rank_data  # noqa: E402
 from limbeck.sources.datasets import Dataset, Limits, open_source, sift  # noqa: E402
 
 DRAWS, SEED = 10_000, 0
+LOOKS = (  # at the thirty, all of them
+    "2 looks. First reciprocal ranks, K 10, weight of words 0.5, as the ten had it best (MRR 0.914): 0.648 on the thirty, 0.137 below "
+    "embedding alone. Then scores added, weight 0.05, chosen on the ten (MRR 0.917): the figures below. Nothing was changed after them."
+)
 
 
 def pool() -> tuple[list[Dataset], str]:
@@ -64,7 +68,7 @@ def main() -> None:
     began = time.perf_counter()
     prompts = json.loads((HERE / "prompts.json").read_text(encoding="utf-8"))
     cards, over = pool()
-    result: dict[str, Any] = {"over": over, "datasets": len(cards), "weight_of_words": rank_data.WORDS}
+    result: dict[str, Any] = {"over": over, "looks_at_test": LOOKS, "datasets": len(cards), "weight_of_words": rank_data.WORDS}
     for split in ("tune", "test"):
         ranks = [first_ranks(p, cards) for p in prompts[split]]
         known = [r for r in ranks if r is not None]
@@ -74,7 +78,7 @@ def main() -> None:
         for way, row in table.items():
             print(f"  {way:16}" + "   ".join(f"{m} {v['value']:6.3f} [{v['low']:6.3f}, {v['high']:6.3f}]" for m, v in row.items()))
     result["seconds"] = round(time.perf_counter() - began, 1)
-    print(f"{result['seconds']} s")
+    print(f"{result['seconds']} s; looks at the test prompts: {LOOKS}")
     save(HERE, "result", result)
 
 

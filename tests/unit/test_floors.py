@@ -134,7 +134,7 @@ def test_ground_needs_only_the_standard_library_and_pydantic():
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"], ["find", "--help"], ["find", "data", "--help"]])
 def test_the_door_is_light(arguments: list[str]):
     code = (
         "import sys\nfrom limbeck.cli.main import main\n"

@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": ("limbeck.cli.show:explain", "Where a row came from, and what each candidate answered on it."),
     "label": ("limbeck.cli.label:label", "Label rows of a run by hand, most worth it first."),
     "predict": ("limbeck.cli.predict:predict", "Answer new rows with a student."),
+    "find": ("limbeck.cli.find:find", "Data sets or base models that fit a prompt."),
     "list": ("limbeck.cli.shelf:list_", "What there is: adapters, metrics, teachers, ..."),
     "info": ("limbeck.cli.shelf:info", "One thing from a shelf, whole; `info recipes` for the grammar."),
     "bench": ("limbeck.cli.bench:bench", "Studies: every adapter on the same rows, resumable."),

@@ -81,7 +81,8 @@ def prose(body: str, most: int = 600) -> str:
 def read_tables(text: str) -> dict[str, Facts]:
     """{first cell: {header: cell}} over every Markdown table of a page; "section" is the heading above it."""
     found: dict[str, Facts] = {}
-    section, header = "", []
+    section = ""
+    header: list[str] = []
     for line in text.splitlines():
         if line.startswith("#"):
             section, header = line.lstrip("# ").strip(), []

@@ -30,9 +30,9 @@ def cards() -> tuple[Dataset, ...]:
 
 def card(entry: dict[str, Any]) -> Dataset:
     """An entry of catalogue.json: `id` is the Hub's, the rest are fields of Dataset."""
-    facts = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "id"}
-    facts["class_labels"] = {k: tuple(v) for k, v in entry.get("class_labels", {}).items()}
-    return Dataset(**{"languages": ("en",), **facts}, name=entry["id"], source="catalogue", where=entry["id"])
+    facts = {name: value for name, value in entry.items() if name != "id"}
+    here = {"name": entry["id"], "where": entry["id"], "source": "catalogue"}
+    return Dataset.model_validate({"languages": ("en",), **facts, **here})
 
 
 def shipped() -> dict[str, Any]:

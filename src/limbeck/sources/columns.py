@@ -14,9 +14,23 @@ from limbeck.sources.files import Bad, as_choices, as_text
 from limbeck.sources.readers import Record
 from limbeck.types import Frozen, Kind, Message, Reply, Request, Task
 
-INPUTS = "text sentence sentence1 sentence2 question question1 question2 context passage premise hypothesis document article dialogue utterance utt review content body title headline message tweet comment_text claim source src query instruction input prompt sms paragraph abstract subject email transcript goal support".split()
-OUTPUTS = "output label answer answers target tgt answerkey category class intent sentiment emotion score stars rating summary highlights response completion final_decision coarse_label topic query sql snippet code translation label_text answers_text completion correct_answer labels output_text".split()
-CHOICES = "choices options endings choices_text".split()
+INPUTS = (  # names that such columns have, the likely ones first
+    re.findall(
+        r"\w+",
+        "text sentence sentence1 sentence2 question question1 question2 context passage premise hypothesis document article "
+        "dialogue utterance utt review content body title headline message tweet comment_text claim source src query instruction "
+        "input prompt sms paragraph abstract subject email transcript goal support ",
+    )
+)
+OUTPUTS = (  # names that such columns have, the likely ones first
+    re.findall(
+        r"\w+",
+        "output label answer answers target tgt answerkey category class intent sentiment emotion score stars rating summary "
+        "highlights response completion final_decision coarse_label topic query sql snippet code translation label_text "
+        "answers_text correct_answer labels output_text ",
+    )
+)
+CHOICES = ("choices", "options", "endings", "choices_text")
 NEVER = re.compile(r"^(id|idx|index|uid|guid|qid|_id|.*_id|url|link|date|timestamp|split|source_id|meta|teacher|rationale|explanation.*|reason)$|_start$", re.I)  # fmt: skip
 CLOSED = 60  # at most so many different answers are a closed set
 

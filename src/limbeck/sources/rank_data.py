@@ -19,13 +19,14 @@ MOST = 300  # characters of a card that are embedded: more cost time and blur wh
 CONFIGS = 10  # parts of one data set that are shown to a teacher
 
 STOP = frozenset(  # what prompts say whatever they ask for
-    (
+    re.findall(
+        r"\w+",
         "a about above all an and answer any are as at be below by can could did do does e each eg either else following for from "
         "g get gets give given had has have he her here his how i ie if in input into is it its line make may me might more most "
         "must my no not of on one or other others otherwise our out output own please put read reply s same say sentence she so "
         "some somebody someone something state such t take task tell text than that the their them then there these they thing "
-        "things this those to up us was we were what whether which who whom whose will with would you your "
-    ).split()
+        "things this those to up us was we were what whether which who whom whose will with would you your ",
+    )
 )
 ENDINGS = ("ations", "ation", "ings", "ing", "ies", "ied", "ed", "es", "s", "e", "y")
 
@@ -77,7 +78,8 @@ def rank(query: str, cards: Sequence[Dataset]) -> list[Found]:
             score=round(float(scores[i]), 6),
             words=round(places[i][0]),
             meaning=round(places[i][1]),
-            reason=f"{ordinal(round(places[i][0]))} by words, {ordinal(round(places[i][1]))} by meaning of {len(cards)}",
+            reason=f"{ordinal(round(places[i][1]))} of {len(cards)} by meaning, "
+            + (f"{ordinal(round(places[i][0]))} by words" if words[i] > 0 else "no telling word in common"),
         )
         for i in sorted(range(len(cards)), key=lambda i: (-scores[i], i))
     ]
@@ -90,8 +92,11 @@ def ordinal(n: int) -> str:
 # ---- the same data set under two names ----------------------------------------------------------------------------
 
 
-def fold(found: Sequence[Found], rows: dict[str, Sequence[str]] | None = None) -> tuple[list[Found], list[Dropped]]:
-    """(found without near duplicates, what was folded into what). Of two that are the same the better ranked stays.
+def fold(
+    found: Sequence[Found], rows: dict[str, Sequence[str]] | None = None, local: frozenset[str] = frozenset()
+) -> tuple[list[Found], list[Dropped]]:
+    """(found without near duplicates, what was folded into what). Of two that are the same the better ranked stays, or the one
+    whose source is `local`, in the better place.
 
     The same: half of the rows in common, by MinHash, where `rows` {where: texts} holds both; else the same name at two
     owners or sources, or descriptions that share four fifths of their words."""
@@ -99,11 +104,15 @@ def fold(found: Sequence[Found], rows: dict[str, Sequence[str]] | None = None) -
     folded: list[Dropped] = []
     sketches = {f.dataset.where: sketch(rows[f.dataset.where]) for f in found if rows and rows.get(f.dataset.where)}
     for one in found:
-        twin = next(((other, why) for other in kept if (why := same(one.dataset, other.dataset, sketches))), None)
-        if twin:
-            folded.append(Dropped(source=one.dataset.name, reason=f"near duplicate of {twin[0].dataset.name}: {twin[1]}"))
-        else:
+        place, why = next(((i, why) for i, other in enumerate(kept) if (why := same(one.dataset, other.dataset, sketches))), (-1, ""))
+        if place < 0:
             kept.append(one)
+            continue
+        stays, goes = kept[place], one
+        if one.dataset.source in local and stays.dataset.source not in local:
+            stays, goes = one, stays
+            kept[place] = one
+        folded.append(Dropped(source=goes.dataset.name, reason=f"near duplicate of {stays.dataset.name} ({stays.dataset.source.partition(':')[0]}): {why}"))  # fmt: skip
     return kept, folded
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from limbeck.sources.readers import Record, read_records
 
 MOST_BYTES = 64 << 20  # of a text file, unpacked
 BLOCK = 1 << 16
-Stream = Callable[[], Iterator[bytes]]  # opens the file anew, gives its bytes in blocks
+Stream = Callable[[], Generator[bytes, None, None]]  # opens the file anew, gives its bytes in blocks
 Span = Callable[[int, int], tuple[bytes, int]]  # (first byte, how many; first < 0 = the last `how many`) -> (bytes, size of the file)
 
 
@@ -25,10 +26,8 @@ def head(name: str, most: int, stream: Stream, span: Span) -> list[tuple[int, Re
     kind = name.lower().removesuffix(".gz").rpartition(".")[2]
     if kind == "parquet":
         return parquet_head(name, most, span)
-    if kind == "json":
-        blocks, ended = whole(name, unpacked(name, stream()))
-    else:
-        blocks, ended = lines(unpacked(name, stream()), most)
+    with closing(stream()) as raw:  # closing it hangs up: the rest of the file is not sent
+        blocks, ended = whole(name, unpacked(name, raw)) if kind == "json" else lines(unpacked(name, raw), most)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / Path(name).name.removesuffix(".gz")
         file.write_bytes(blocks)

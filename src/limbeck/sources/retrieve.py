@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from limbeck.errors import LimbeckError
+from limbeck.errors import LimbeckError, MissingError, MissingExtra, MissingKey, ProviderError
 from limbeck.registry import Ask, Note
 from limbeck.sources import columns, rank_data
-from limbeck.sources.datasets import Dataset, Dropped, Found, Limits, Retrieved, Source, Used, open_source, sift
+from limbeck.sources.datasets import Dataset, Dropped, Found, Limits, Retrieved, Source, Used, open_source, refusal, sift
 from limbeck.sources.files import Bad
+from limbeck.sources.readers import Record
 from limbeck.sources.transform import Outcome, transform
 from limbeck.types import Example, Origin, Price, Task
 
-TRIES = 3  # without a teacher's votes, so many times the wanted data sets are tried
+TRIES = 3  # so many times the wanted data sets are read before retrieval gives up
 LOOKED_AT = 500  # rows of a local data set that are compared when near duplicates are folded
 GUESSED_ON = 200  # rows that the choice of columns looks at
 
@@ -57,9 +58,9 @@ def search(task: Task, sources: dict[str, Source], limits: Limits, ask: Ask | No
         raise failures[0]
     pool, done.dropped = sift(pool, limits)
     ranked = rank_data.rank(query, pool)[: k + k // 2]
-    found, folded = rank_data.fold(ranked, local_rows(ranked, sources))
+    found, folded = rank_data.fold(ranked, local_rows(ranked, sources), frozenset(spec for spec, source in sources.items() if source.local))
     done.dropped += folded
-    done.said += [f"{one.source} left out: {one.reason}" for one in folded]
+    done.said += [f"{one.source}: {one.reason}, folded" for one in folded]
     done.found = found[:k]
     if ask is not None and done.found:
         done.found, said = rank_data.rerank(task, done.found, ask)
@@ -68,9 +69,9 @@ def search(task: Task, sources: dict[str, Source], limits: Limits, ask: Ask | No
     return done
 
 
-def local_rows(found: Sequence[Found], sources: dict[str, Source]) -> dict[str, list[str]]:
+def local_rows(found: Sequence[Found], sources: dict[str, Source]) -> dict[str, Sequence[str]]:
     """{where: rows as text} of the data sets whose rows are at hand."""
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, Sequence[str]] = {}
     for one in found:
         source = sources[one.dataset.source]
         if source.local:
@@ -99,21 +100,37 @@ def retrieve(
     looked = search(task, at, limits, ask, query=query)
     said, dropped = list(looked.said), list(looked.dropped)
     voted = [f for f in looked.found if f.votes]
-    candidates = [] if looked.none_fits else voted or looked.found[: TRIES * limits.datasets]
+    candidates = [] if looked.none_fits else voted or looked.found
+    down: dict[str, LimbeckError] = {}
+    tried = 0
     rows: list[Example] = []
     used: list[Used] = []
     seen: set[tuple[str, tuple[str, ...] | None]] = set()
     for one in candidates:
-        if len(used) >= limits.datasets:
+        if len(used) >= limits.datasets or tried >= TRIES * limits.datasets:
             break
+        if one.dataset.source in down:
+            dropped.append(Dropped(source=one.dataset.name, reason=f"{one.dataset.source} cannot be reached"))
+            continue
         note(len(used), limits.datasets, one.dataset.name)
         try:
-            card, chosen, outcome, read = from_one(task, one.dataset, at[one.dataset.source], limits, ask, note, price)
+            card, numbered = read(one.dataset, at[one.dataset.source], limits)
         except (LimbeckError, Bad) as error:
-            reason = error.what if isinstance(error, LimbeckError) else str(error)
-            dropped.append(Dropped(source=one.dataset.name, reason=reason))
-            said.append(f"{one.dataset.name}: {reason}" + (f" ({error.have})" if isinstance(error, LimbeckError) and error.have else ""))
+            dropped.append(failed(one.dataset, error, said))
+            if isinstance(error, LimbeckError) and unreachable(error):
+                down[one.dataset.source] = error
+            else:
+                tried += 1
             continue
+        tried += 1
+        try:
+            chosen, outcome = rows_of(task, card, numbered, ask, note, price)
+        except Bad as bad:
+            dropped.append(failed(card, bad, said))
+            continue
+        except LimbeckError as error:  # the teacher's: it would meet the next data set too
+            dropped.append(failed(card, error, said))
+            break
         said += outcome.said
         dropped += outcome.dropped
         fresh, copies = new_rows(outcome.rows, seen)
@@ -121,7 +138,7 @@ def retrieve(
         if fresh:
             rows += fresh
             used.append(
-                Used(name=card.name, source=one.dataset.source, where=card.where, licence=card.licence, rows=len(fresh), read=read,
+                Used(name=card.name, source=one.dataset.source, where=card.where, licence=card.licence, rows=len(fresh), read=len(numbered),
                      inputs=chosen.inputs, output=chosen.output, how=outcome.how)
             )  # fmt: skip
         else:
@@ -129,27 +146,49 @@ def retrieve(
         if outcome.capped:
             break
     if not rows:
-        said.append(why_nothing(looked, candidates))
+        said.append(why_nothing(looked, tried, down))
     return Retrieved(rows=tuple(rows), used=tuple(used), dropped=tuple(dropped), found=tuple(looked.found), said=tuple(dict.fromkeys(said)))
 
 
-def why_nothing(looked: Search, candidates: Sequence[Found]) -> str:
+def failed(card: Dataset, error: Exception, said: list[str]) -> Dropped:
+    """The reason, for the list; what to do about it, for the eye."""
+    reason = error.what if isinstance(error, LimbeckError) else str(error)
+    said.append(f"{card.name}: {reason}" + (f" ({error.have}); try: {error.do}" if isinstance(error, LimbeckError) else ""))
+    return Dropped(source=card.name, reason=reason)
+
+
+def unreachable(error: LimbeckError) -> bool:
+    """It concerns the whole source: no network, switched off. A login that one data set wants does not."""
+    return isinstance(error, ProviderError) or (isinstance(error, MissingError) and not isinstance(error, MissingKey | MissingExtra))
+
+
+def why_nothing(looked: Search, tried: int, down: dict[str, LimbeckError]) -> str:
     if looked.none_fits:
         return "no rows were retrieved: the teacher says that none of the data sets fits"
     if not looked.found:
         return f"no rows were retrieved: no data set is left within the limits ({len(looked.dropped)} were left out)"
-    return f"no rows were retrieved: none of the {len(candidates)} data sets tried gave a usable row"
+    if down and not tried:
+        error = next(iter(down.values()))
+        return f"no rows were retrieved: {error.what}; try: {error.do}"
+    return f"no rows were retrieved: none of the {tried} data sets that were read gave a usable row"
 
 
-def from_one(
-    task: Task, card: Dataset, source: Source, limits: Limits, ask: Ask | None, note: Note, price: Price | None
-) -> tuple[Dataset, columns.Columns, Outcome, int]:
-    """(card, columns, outcome, records read) of one data set. Raises LimbeckError where its rows cannot be had, Bad where no
-    columns fit."""
+def read(card: Dataset, source: Source, limits: Limits) -> tuple[Dataset, list[tuple[int, Record]]]:
+    """(the card after a closer look, its numbered records, flat). Raises what the source raises, Bad where the closer look
+    shows that the limits leave it out, or it is empty."""
     card = source.complete(card)
+    if reason := refusal(card, limits):
+        raise Bad(f"a closer look: {reason}")
     numbered = [(n, columns.flat(record)) for n, record in source.records(card, limits.rows)]
     if not numbered:
         raise Bad("it has no rows to read")
+    return card, numbered
+
+
+def rows_of(
+    task: Task, card: Dataset, numbered: Sequence[tuple[int, Record]], ask: Ask | None, note: Note, price: Price | None
+) -> tuple[columns.Columns, Outcome]:
+    """Columns chosen, label ids decoded, rows in the task's form. Raises Bad where no columns fit, and what `ask` raises."""
     dropped: list[Dropped] = []
     named = []
     for number, record in numbered:
@@ -170,7 +209,7 @@ def from_one(
     outcome = transform(task, card, rows, ask, note, price)
     outcome.dropped = dropped + outcome.dropped
     outcome.said = said + outcome.said
-    return card, chosen, outcome, len(numbered)
+    return chosen, outcome
 
 
 def new_rows(rows: Sequence[Example], seen: set[tuple[str, tuple[str, ...] | None]]) -> tuple[list[Example], list[Dropped]]:

@@ -14,7 +14,7 @@ from limbeck.types import Example, Kind, Message, Origin, Price, Reply, Request,
 
 WAVE = 32  # rows that are asked about at a time: what is stopped early has not been paid for
 MOST_FAILED = 1 / 3  # of the rows wanted: then the data set does not suit
-LEAST_MAPPED = 0.5  # of the rows must have a label with a counterpart, else the label sets are about different things
+LEAST_MAPPED = 0.5  # of the rows, or of the task's labels, must have a counterpart: else the label sets are about different things
 PLAN_ROWS = 5
 
 
@@ -36,7 +36,10 @@ def transform(
     if task.kind is Kind.LABEL:
         mapping, origin, said = map_labels(task, card, rows, ask, price)
         covered = sum(row.output in mapping for row in rows)
-        if rows and covered >= LEAST_MAPPED * len(rows):
+        met = len(set(mapping.values()))
+        if rows and (covered >= LEAST_MAPPED * len(rows) or met >= max(2, LEAST_MAPPED * len(task.labels))):
+            if ask is None:
+                said.append(f"{card.name}: labels go by their spelling, nobody checked that they mean the same here (no teacher)")
             return as_they_are(task, rows, mapping, origin, said)
         why = f"{covered} of {len(rows)} rows have a label that means one of the task's"
     else:
