@@ -14,6 +14,8 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "head": ("limbeck.adapters.head:HEAD", "regression on frozen embeddings; seconds to fit"),
         "full": ("limbeck.adapters.full:FULL", "every weight of the base"),
         "lora": ("limbeck.adapters.lora:LORA", "low-rank updates beside the linear layers; lora:r16"),
+        "loreft": ("limbeck.adapters.loreft:LOREFT", "edits of hidden states at first and last tokens; loreft:r4:f3l3"),
+        "direft": ("limbeck.adapters.loreft:DIREFT", "the same without the orthonormal rows; direft:r4:f3l3"),
     },
     "objectives": {
         "sft": ("limbeck.objectives.sft:SFT", "supervised fine-tuning: cross-entropy, or squared error for scores"),
