@@ -13,7 +13,7 @@ def fill(model: torch.nn.Module) -> torch.nn.Module:
     with torch.no_grad():
         for k, (_, p) in enumerate(sorted(model.named_parameters())):
             wave = torch.sin(torch.arange(p.numel(), dtype=torch.float64) * (1.7 + 0.13 * k) + k).reshape(p.shape)
-            p.copy_(1 + 0.1 * wave if p.ndim == 1 and "norm" in _.lower() and "bias" not in _ else 0.25 * wave)
+            p.copy_(1 + 0.1 * wave if p.ndim == 1 and "norm" in _.lower() and "bias" not in _ else 0.15 * wave)
     return model.eval()
 
 

@@ -190,8 +190,13 @@ class ReftModel(nn.Module):
             self._generation = None
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        self.activation_checkpointing_enable(gradient_checkpointing_kwargs)
+
+    def activation_checkpointing_enable(self, activation_checkpointing_kwargs: dict[str, Any] | None = None, **more: Any) -> None:
         """Reentrant checkpoints pass on gradients only where their inputs have some, which a frozen base's have not."""
-        self.base_model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=gradient_checkpointing_kwargs)
+        named = hasattr(self.base_model, "activation_checkpointing_enable")  # earlier releases of transformers 5 have the older name alone
+        enable = self.base_model.activation_checkpointing_enable if named else self.base_model.gradient_checkpointing_enable
+        enable(activation_checkpointing_kwargs, **more)
         self.base_model.enable_input_require_grads()
 
     def _enter(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
