@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 from limbeck.adapters.reft.config import FORMS, ReftConfig, parse_positions
-from limbeck.adapters.reft.intervention import Intervention, orthonormal_rows
+from limbeck.adapters.reft.intervention import Edit, Intervention, orthonormal_rows
 from limbeck.adapters.reft.positions import before_the_answer, check_mask, plan_of
 from limbeck.errors import UsageError
 
@@ -21,7 +21,7 @@ def off_orthonormal(rows: torch.Tensor) -> float:
 
 
 def edit(intervention: Intervention, h: torch.Tensor) -> torch.Tensor:
-    return intervention(h, torch.ones(len(h), 1, dtype=torch.bool))
+    return Edit({"all": intervention}).train(intervention.training)(h, torch.zeros(len(h), 1, 1, dtype=torch.bool))
 
 
 # ---- what can be asked for -------------------------------------------------------------------------------------------
@@ -164,20 +164,20 @@ def test_no_square_matrix_is_stored():
 
 def test_dropout_falls_on_the_edit_alone():
     torch.manual_seed(0)
-    it = Intervention(ReftConfig(rank=R, dropout=0.5), D)
-    h = torch.randn(40, D)
-    whole = edit(it.eval(), h)
-    found = edit(it.train(), h)
+    it = Edit({"all": Intervention(ReftConfig(rank=R), D)}, dropout=0.5)
+    h, none = torch.randn(40, D), torch.zeros(40, 1, 1, dtype=torch.bool)
+    whole = it.eval()(h, none)
+    found = it.train()(h, none)
     kept = found != 0
     assert 0.3 < kept.float().mean() < 0.7
     torch.testing.assert_close(found[kept], 2 * whole[kept])
 
 
 def test_slots_that_are_not_real_add_exact_zeros_even_beside_nan():
-    it = Intervention(ReftConfig(rank=R), D)
+    it = Edit({"all": Intervention(ReftConfig(rank=R), D)})
     h = torch.randn(2, D)
     h[1] = float("nan")
-    found = it(h, torch.tensor([[True], [False]]))
+    found = it(h, torch.tensor([False, True]).view(2, 1, 1))
     assert found[0].abs().max() > 0 and torch.equal(found[1], torch.zeros(D))
 
 
@@ -273,15 +273,27 @@ def test_a_resumed_training_reads_the_very_same_rows():
 
 
 def test_frozen_rows_are_read_once_and_again_after_a_write():
-    it = Intervention(ReftConfig(rank=R), D).requires_grad_(False).eval()
-    h = torch.randn(3, D)
+    unit = Intervention(ReftConfig(rank=R), D)
+    it = Edit({"all": unit}).requires_grad_(False).eval()
+    h, none = torch.randn(3, D), torch.zeros(3, 1, 1, dtype=torch.bool)
     with torch.inference_mode():
-        before = edit(it, h)
+        before = it(h, none)
         assert it.matrices(torch.float32)[2] is it.matrices(torch.float32)[2]
-    free = torch.randn(3, D, requires_grad=True)
-    edit(it, free).sum().backward()  # what was kept is no inference tensor
+    it(torch.randn(3, D, requires_grad=True), none).sum().backward()  # what was kept is no inference tensor
     with torch.no_grad():
-        it.bias.add_(1.0)
-    assert (edit(it, h) - before).abs().max() > 0.01
+        unit.bias.add_(1.0)
+    assert (it(h, none) - before).abs().max() > 0.01
     it.requires_grad_(True)
     assert it.matrices(torch.float32)[2] is not it.matrices(torch.float32)[2]
+
+
+def test_two_units_in_one_product_are_each_their_own():
+    torch.manual_seed(0)
+    first, last = Intervention(ReftConfig(rank=R), D), Intervention(ReftConfig(rank=R), D)
+    both = Edit({"first": first, "last": last})
+    h = torch.randn(6, D)
+    closed = torch.tensor([[0, 1], [0, 1], [1, 0], [1, 1], [1, 0], [0, 1]]).bool().unsqueeze(-1)
+    found = both(h, closed)
+    torch.testing.assert_close(found[[0, 1, 5]], edit(first, h[[0, 1, 5]]), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found[[2, 4]], edit(last, h[[2, 4]]), atol=1e-6, rtol=1e-5)
+    assert torch.equal(found[3], torch.zeros(D))

@@ -513,10 +513,10 @@ def test_rows_that_pyreft_has_lost_compute_what_they_did_there(tmp_path):
     with pytest.warns(UserWarning, match="off orthonormal"):
         model = load_pyreft(golden_llama(), folder, "f2+l2")
     assert model.reft_config["default"].kind == "noreft"
-    one = model.interventions["default"]["0"]["all"]
-    h = torch.randn(3, D)
+    layer = model.interventions["default"]["0"]
+    one, h = layer["all"], torch.randn(3, D)
     up = one.raw
-    torch.testing.assert_close(one(h, torch.ones(3, 1).bool()), (h @ one.weight.T + one.bias - h @ up.T) @ up, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(layer(h, torch.zeros(3, 1, 1).bool()), (h @ one.weight.T + one.bias - h @ up.T) @ up, atol=1e-5, rtol=1e-4)
     assert (up @ up.T - 0.49 * torch.eye(3)).abs().max() < 1e-5
 
 

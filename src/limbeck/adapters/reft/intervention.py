@@ -1,6 +1,8 @@
 """The edit of one layer: d(h) = up^T (W h + b - up h), with the rows of `up` orthonormal where the form wants it.
 
-    h (N, d) --> down = W - up (r, d) --> + b --> (N, r) --> up^T (d, r) --> dropout --> d(h) (N, d)
+    h (N, d) --> down = W - up (U r, d) --> + b --> gate: each token its own unit --> up^T (d, U r) --> dropout --> d(h) (N, d)
+
+U = 1 unit, or 2 where first and last tokens have interventions of their own; both are computed in one product.
 
 What is trained and saved is a raw (r, d) matrix; its rows become orthonormal by a QR decomposition when they are read:
 raw^T = Q T with T's diagonal positive, up = Q^T. O(r^2 d), no (d, d) matrix; the scale of the raw rows does not matter,
@@ -29,7 +31,7 @@ class Intervention(nn.Module):
 
     def __init__(self, config: ReftConfig, hidden_size: int):
         super().__init__()
-        self.form, self.dropout = FORMS[config.kind], config.dropout
+        self.form = FORMS[config.kind]
         dtype = getattr(torch, config.dtype)
         bound = 1 / math.sqrt(hidden_size)
         self.raw = nn.Parameter(torch.empty(config.rank, hidden_size))
@@ -39,7 +41,6 @@ class Intervention(nn.Module):
             nn.init.uniform_(self.raw, -bound, bound)
         self.weight = nn.Parameter(torch.empty(config.rank, hidden_size, dtype=dtype)) if self.form.source else None
         self.bias = nn.Parameter(torch.zeros(config.rank, dtype=dtype if self.form.source else torch.float32))
-        self._kept: tuple[object, tuple[Tensor | None, Tensor, Tensor]] | None = None
         with torch.no_grad():
             if not self.form.source:
                 self.bias.uniform_(0, 1)
@@ -54,20 +55,44 @@ class Intervention(nn.Module):
         """up, (r, d)."""
         return orthonormal_rows(self.raw) if self.form.orthonormal else self.raw
 
-    def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
-        """hidden (N, d), real (N, 1) bool -> the change, (N, d), zero where not real; in float32 under autocast too."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            wide = torch.promote_types(hidden.dtype, torch.float32)
-            down, bias, up = self.matrices(wide)
-            low = bias.expand(len(hidden), -1) if down is None else F.linear(hidden.to(wide), down, bias)  # (N, r)
-            edit = low.masked_fill(~real, 0.0) @ up
-            return F.dropout(edit, self.dropout, self.training).to(hidden.dtype)
+    def read(self, dtype: torch.dtype) -> tuple[Tensor | None, Tensor, Tensor]:
+        """(down (r, d) or None, bias (r,), up (r, d))."""
+        up = self.rows().to(dtype)
+        down = self.weight.to(dtype) if self.weight is not None else None
+        if self.form.erase:
+            down = -up if down is None else down - up
+        return down, self.bias.to(dtype), up
+
+
+class Edit(nn.ModuleDict):
+    """{unit: Intervention} of one layer, all of one form. dropout: of the edit."""
+
+    def __init__(self, units: dict[str, Intervention], dropout: float = 0.0):
+        super().__init__(units)
+        self.dropout = dropout
+        self._kept: tuple[object, tuple[Tensor | None, Tensor, Tensor]] | None = None
+
+    def forward(self, hidden: Tensor, closed: Tensor) -> Tensor:
+        """hidden (N, d), closed (N, U, 1) bool: true where a token is not of that unit -> the change, (N, d), exactly zero
+        for a token that is of none. Computed in float32 at least, under autocast too."""
+        if torch.is_autocast_enabled(hidden.device.type):
+            with torch.autocast(hidden.device.type, enabled=False):
+                return self(hidden, closed)
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        down, bias, up = self.matrices(wide)
+        low = bias.expand(len(hidden), -1) if down is None else F.linear(hidden.to(wide), down, bias)  # (N, U r)
+        edit = low.unflatten(-1, (len(self), -1)).masked_fill(closed, 0.0).flatten(1) @ up
+        if self.training and self.dropout:
+            edit = F.dropout(edit, self.dropout)
+        return edit.to(hidden.dtype)
 
     def matrices(self, dtype: torch.dtype) -> tuple[Tensor | None, Tensor, Tensor]:
-        """(down (r, d) or None, bias (r,), up (r, d)). Kept over the calls where nothing can change them: the weights are
-        frozen, the module is in eval mode, and torch counts no write."""
-        frozen = [p for p in (self.raw, self.weight, self.bias) if p is not None]
-        if self.training or torch.compiler.is_compiling() or any(p.requires_grad or p.is_inference() for p in frozen):
+        """(down (U r, d) or None, bias (U r,), up (U r, d)). Kept over the calls where nothing can change them: the weights
+        are frozen, the module is in eval mode, and torch counts no write."""
+        if self.training or torch.compiler.is_compiling():
+            return self.read(dtype)
+        frozen = list(self.parameters())
+        if any(p.requires_grad or p.is_inference() for p in frozen):
             return self.read(dtype)
         key = (dtype, *((p.data_ptr(), p._version) for p in frozen))
         if self._kept is None or self._kept[0] != key:
@@ -76,8 +101,8 @@ class Intervention(nn.Module):
         return self._kept[1]
 
     def read(self, dtype: torch.dtype) -> tuple[Tensor | None, Tensor, Tensor]:
-        up = self.rows().to(dtype)
-        down = self.weight.to(dtype) if self.weight is not None else None
-        if self.form.erase:
-            down = -up if down is None else down - up
-        return down, self.bias.to(dtype), up
+        units = [unit.read(dtype) for unit in self.values()]
+        if len(units) == 1:
+            return units[0]
+        downs, biases, ups = zip(*units, strict=True)
+        return None if downs[0] is None else torch.cat(downs), torch.cat(biases), torch.cat(ups)

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.adapters.reft.config import Positions, ReftConfig, parse_positions
-from limbeck.adapters.reft.intervention import Intervention
+from limbeck.adapters.reft.config import ReftConfig, parse_positions
+from limbeck.adapters.reft.intervention import Edit, Intervention
 from limbeck.adapters.reft.positions import Plan, before_the_answer, check_mask, plan_of
 from limbeck.errors import UsageError
 from limbeck.registry import near
@@ -80,7 +80,7 @@ class ReftModel(nn.Module):
         if max(layers) >= self._blocks:
             raise UsageError(f"there is no layer {max(layers)}", f"the model has layers 0 to {self._blocks - 1}", f"layers=({self._blocks - 1},)")
         device = next(self.base_model.parameters()).device
-        per_layer = {str(i): nn.ModuleDict({unit: Intervention(config, self._hidden_size) for unit in config.units}) for i in layers}
+        per_layer = {str(i): Edit({unit: Intervention(config, self._hidden_size) for unit in config.units}, config.dropout) for i in layers}
         self.interventions[name] = nn.ModuleDict(per_layer).to(device).train(self.training)
         self.reft_config[name] = config
         if trainable:
@@ -217,9 +217,8 @@ class ReftModel(nn.Module):
         attention = inputs.get("attention_mask")
         if generation is not None:
             prompt = attention if generation.mask is None else generation.mask
-            plan = plan_of(self._checked("attention_mask", prompt, rows, tokens, inputs), self._positions)
-            generation.plan = plan
-            return plan
+            generation.plan = self._plan_of(self._checked("attention_mask", prompt, rows, tokens, inputs))
+            return generation.plan
         name, prompt = ("attention_mask", attention) if self._prompt_mask is None else ("prompt_mask", self._prompt_mask)
         prompt = self._checked(name, prompt, rows, tokens, inputs)
         if name == "prompt_mask" and attention is not None and attention.shape == prompt.shape:
@@ -228,7 +227,7 @@ class ReftModel(nn.Module):
         if name == "attention_mask" and self._causal and labels is not None and labels.shape == prompt.shape:
             prompt = prompt & before_the_answer(labels)
             self._refuse_without_prompt(prompt)
-        return plan_of(prompt, self._positions)
+        return self._plan_of(prompt)
 
     def _checked(self, name: str, mask: Tensor | None, rows: int, tokens: int, inputs: dict[str, Any]) -> Tensor:
         if mask is None:
@@ -244,9 +243,9 @@ class ReftModel(nn.Module):
                 have = "every row's labels begin at its first token"
                 raise UsageError("no row of the batch has a prompt", have, "set labels to -100 on the prompt, or give prompt_mask")
 
-    @property
-    def _positions(self) -> Positions:
-        return parse_positions(self.reft_config[self.active_adapter].positions)
+    def _plan_of(self, prompt: Tensor) -> Plan:
+        config = self.reft_config[self.active_adapter]
+        return plan_of(prompt, parse_positions(config.positions), len(config.units))
 
     def _edit(self, layer: str, module: Any, args: Any, output: Any) -> Any:
         """After a block: its output with the edits added, or None = as it is."""
@@ -260,22 +259,9 @@ class ReftModel(nn.Module):
             raise UsageError("this model's blocks see other tokens than its inputs", have, "ReFT needs a model that adds and drops no tokens")
         flat = hidden.reshape(rows * tokens, size)
         place = plan.flat.to(hidden.device)
-        edit = self._edits(adapter[layer], flat.index_select(0, place), plan)
+        edit = adapter[layer](flat.index_select(0, place), plan.closed.to(hidden.device))
         edited = flat.index_add(0, place, edit).view(hidden.shape)
         return (edited, *output[1:]) if isinstance(output, tuple) else edited
-
-    def _edits(self, units: Any, chosen: Tensor, plan: Plan) -> Tensor:
-        """chosen: (B * P, d) -> the changes, (B * P, d)."""
-        real = plan.real.to(chosen.device)
-        if "all" in units:
-            return units["all"](chosen, real.reshape(-1, 1))
-        first = self._positions.first
-        wide = chosen.view(*real.shape, -1)  # (B, P, d)
-        parts = []
-        for unit, where in (("first", slice(None, first)), ("last", slice(first, None))):
-            h, there = wide[:, where], real[:, where]
-            parts.append(units[unit](h.reshape(-1, h.shape[-1]), there.reshape(-1, 1)).view(h.shape))
-        return torch.cat(parts, 1).view(chosen.shape)
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -6,7 +6,7 @@ one token is left alone. A slot that a short row lacks is marked as not real: it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,21 +17,23 @@ from limbeck.errors import UsageError
 
 @dataclass(frozen=True)
 class Plan:
-    """Of one forward. index: (B, P) int64 columns, first positions before last ones. real: (B, P) bool.
-    flat: (B * P,) places in the (B * T, d) hidden states. tokens: T."""
+    """Of one forward. index: (B, P) int64 columns, first positions before last ones. real: (B, P) bool, false where a
+    short row lacks that slot. flat: (B * P,) places in the (B * T, d) hidden states. closed: (B * P, U, 1) bool, true where
+    a slot is not that unit's, or not real. tokens: T."""
 
     index: Tensor
     real: Tensor
     flat: Tensor
+    closed: Tensor
     tokens: int
 
     def at(self, tokens: int) -> Plan:
         """The same columns in inputs that have become longer (generation without a cache)."""
-        return self if tokens == self.tokens else plan_at(self.index, self.real, tokens)
+        return self if tokens == self.tokens else replace(self, flat=flat_places(self.index, tokens), tokens=tokens)
 
 
-def plan_of(prompt: Tensor, positions: Positions) -> Plan:
-    """prompt: (B, T), true on prompt tokens, wherever they stand."""
+def plan_of(prompt: Tensor, positions: Positions, units: int = 1) -> Plan:
+    """prompt: (B, T), true on prompt tokens, wherever they stand. units: 1, or 2 = one for first and one for last tokens."""
     prompt = prompt.bool()
     n = prompt.sum(-1, keepdim=True)  # (B, 1)
     order = torch.argsort(prompt.logical_not().to(torch.int8), dim=-1, stable=True)  # columns of the prompt's tokens come first
@@ -41,12 +43,18 @@ def plan_of(prompt: Tensor, positions: Positions) -> Plan:
     slot = torch.arange(positions.last, device=prompt.device).expand(len(prompt), -1)
     which = torch.cat([first, n - used + slot], -1).clamp(max=prompt.shape[1] - 1)  # (B, P): the k-th prompt token
     real = torch.cat([real_first, slot < used], -1)
-    return plan_at(order.gather(-1, which.masked_fill(~real, 0)), real, prompt.shape[1])
+    index = order.gather(-1, which.masked_fill(~real, 0))
+    open_ = real.unsqueeze(-1)  # (B, P, 1)
+    if units == 2:
+        of_first = torch.arange(real.shape[1], device=real.device).unsqueeze(-1) < positions.first  # (P, 1)
+        open_ = open_ & torch.cat([of_first, ~of_first], -1)
+    closed = ~open_.flatten(0, 1).unsqueeze(-1)
+    return Plan(index, real, flat_places(index, prompt.shape[1]), closed, prompt.shape[1])
 
 
-def plan_at(index: Tensor, real: Tensor, tokens: int) -> Plan:
-    offset = torch.arange(len(index), device=index.device).unsqueeze(-1) * tokens
-    return Plan(index, real, (index + offset).flatten(), tokens)
+def flat_places(index: Tensor, tokens: int) -> Tensor:
+    """Columns (B, P) -> (B * P,) rows of a (B * T, d) matrix."""
+    return (index + torch.arange(len(index), device=index.device).unsqueeze(-1) * tokens).flatten()
 
 
 def before_the_answer(labels: Tensor) -> Tensor:
