@@ -21,7 +21,7 @@ def off_orthonormal(rows: torch.Tensor) -> float:
 
 
 def edit(intervention: Intervention, h: torch.Tensor) -> torch.Tensor:
-    return Edit({"all": intervention}).train(intervention.training)(h, torch.zeros(len(h), 1, 1, dtype=torch.bool))
+    return Edit({"all": intervention}).train(intervention.training)(h, torch.zeros(len(h), 1, dtype=torch.bool))
 
 
 # ---- what can be asked for -------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_no_square_matrix_is_stored():
 def test_dropout_falls_on_the_edit_alone():
     torch.manual_seed(0)
     it = Edit({"all": Intervention(ReftConfig(rank=R), D)}, dropout=0.5)
-    h, none = torch.randn(40, D), torch.zeros(40, 1, 1, dtype=torch.bool)
+    h, none = torch.randn(40, D), torch.zeros(40, 1, dtype=torch.bool)
     whole = it.eval()(h, none)
     found = it.train()(h, none)
     kept = found != 0
@@ -177,7 +177,7 @@ def test_slots_that_are_not_real_add_exact_zeros_even_beside_nan():
     it = Edit({"all": Intervention(ReftConfig(rank=R), D)})
     h = torch.randn(2, D)
     h[1] = float("nan")
-    found = it(h, torch.tensor([False, True]).view(2, 1, 1))
+    found = it(h, torch.tensor([False, True]).view(2, 1))
     assert found[0].abs().max() > 0 and torch.equal(found[1], torch.zeros(D))
 
 
@@ -275,7 +275,7 @@ def test_a_resumed_training_reads_the_very_same_rows():
 def test_frozen_rows_are_read_once_and_again_after_a_write():
     unit = Intervention(ReftConfig(rank=R), D)
     it = Edit({"all": unit}).requires_grad_(False).eval()
-    h, none = torch.randn(3, D), torch.zeros(3, 1, 1, dtype=torch.bool)
+    h, none = torch.randn(3, D), torch.zeros(3, 1, dtype=torch.bool)
     with torch.inference_mode():
         before = it(h, none)
         assert it.matrices(torch.float32)[2] is it.matrices(torch.float32)[2]
@@ -292,7 +292,7 @@ def test_two_units_in_one_product_are_each_their_own():
     first, last = Intervention(ReftConfig(rank=R), D), Intervention(ReftConfig(rank=R), D)
     both = Edit({"first": first, "last": last})
     h = torch.randn(6, D)
-    closed = torch.tensor([[0, 1], [0, 1], [1, 0], [1, 1], [1, 0], [0, 1]]).bool().unsqueeze(-1)
+    closed = torch.tensor([[0, 1], [0, 1], [1, 0], [1, 1], [1, 0], [0, 1]]).bool().repeat_interleave(R, 1)
     found = both(h, closed)
     torch.testing.assert_close(found[[0, 1, 5]], edit(first, h[[0, 1, 5]]), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(found[[2, 4]], edit(last, h[[2, 4]]), atol=1e-6, rtol=1e-5)

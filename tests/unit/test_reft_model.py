@@ -516,7 +516,7 @@ def test_rows_that_pyreft_has_lost_compute_what_they_did_there(tmp_path):
     layer = model.interventions["default"]["0"]
     one, h = layer["all"], torch.randn(3, D)
     up = one.raw
-    torch.testing.assert_close(layer(h, torch.zeros(3, 1, 1).bool()), (h @ one.weight.T + one.bias - h @ up.T) @ up, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(layer(h, torch.zeros(3, 1).bool()), (h @ one.weight.T + one.bias - h @ up.T) @ up, atol=1e-5, rtol=1e-4)
     assert (up @ up.T - 0.49 * torch.eye(3)).abs().max() < 1e-5
 
 

@@ -73,7 +73,7 @@ class Edit(nn.ModuleDict):
         self._kept: tuple[object, tuple[Tensor | None, Tensor, Tensor]] | None = None
 
     def forward(self, hidden: Tensor, closed: Tensor) -> Tensor:
-        """hidden (N, d), closed (N, U, 1) bool: true where a token is not of that unit -> the change, (N, d), exactly zero
+        """hidden (N, d), closed (N, U r) bool: true where a token is not of that unit -> the change, (N, d), exactly zero
         for a token that is of none. Computed in float32 at least, under autocast too."""
         if torch.is_autocast_enabled(hidden.device.type):
             with torch.autocast(hidden.device.type, enabled=False):
@@ -81,7 +81,7 @@ class Edit(nn.ModuleDict):
         wide = torch.promote_types(hidden.dtype, torch.float32)
         down, bias, up = self.matrices(wide)
         low = bias.expand(len(hidden), -1) if down is None else F.linear(hidden.to(wide), down, bias)  # (N, U r)
-        edit = low.unflatten(-1, (len(self), -1)).masked_fill(closed, 0.0).flatten(1) @ up
+        edit = low.masked_fill(closed, 0.0) @ up
         if self.training and self.dropout:
             edit = F.dropout(edit, self.dropout)
         return edit.to(hidden.dtype)
@@ -91,7 +91,7 @@ class Edit(nn.ModuleDict):
         are frozen, the module is in eval mode, and torch counts no write."""
         if self.training or torch.compiler.is_compiling():
             return self.read(dtype)
-        frozen = list(self.parameters())
+        frozen = [p for unit in self._modules.values() for p in unit._parameters.values() if p is not None]
         if any(p.requires_grad or p.is_inference() for p in frozen):
             return self.read(dtype)
         key = (dtype, *((p.data_ptr(), p._version) for p in frozen))

@@ -56,6 +56,8 @@ class ReftModel(nn.Module):
         self._prompt_mask: Tensor | None = None
         self._generation: Generation | None = None
         self._plan: Plan | None = None
+        self._last_full: tuple[Any, Plan] | None = None
+        self._edits: dict[str, Edit] = {}  # of the active adapter, by layer
         self._labels_were_checked = False
         reader = inner.get_encoder() if self._seq2seq else inner
         self._names = {id(m): list(signature(m.forward).parameters) for m in (inner, reader)}
@@ -91,6 +93,7 @@ class ReftModel(nn.Module):
         """Only this one edits, and only this one requires gradients (not where it was loaded for inference)."""
         self._known(name)
         self.active_adapter, self._plan = name, None
+        self._edits = dict(self.interventions[name].items())
         for other, module in self.interventions.items():
             module.requires_grad_(other == name and name in self._trainable)
 
@@ -244,13 +247,22 @@ class ReftModel(nn.Module):
                 raise UsageError("no row of the batch has a prompt", have, "set labels to -100 on the prompt, or give prompt_mask")
 
     def _plan_of(self, prompt: Tensor) -> Plan:
+        """Rows without pads have the same plan again and again; looking for pads is only cheap on a CPU."""
         config = self.reft_config[self.active_adapter]
-        return plan_of(prompt, parse_positions(config.positions), len(config.units))
+        full = prompt.device.type == "cpu" and not torch.compiler.is_compiling() and bool(prompt.all())
+        key = (config, tuple(prompt.shape))
+        if full and self._last_full is not None and self._last_full[0] == key:
+            return self._last_full[1]
+        with torch.inference_mode(False), torch.no_grad():  # what is kept may be used in training later
+            plan = plan_of(prompt, parse_positions(config.positions), len(config.units), config.rank)
+        if full:
+            self._last_full = (key, plan)
+        return plan
 
     def _edit(self, layer: str, module: Any, args: Any, output: Any) -> Any:
         """After a block: its output with the edits added, or None = as it is."""
-        plan, adapter = self._plan, self.interventions[self.active_adapter]
-        if plan is None or not self._enabled or layer not in adapter:
+        plan, edit_of = self._plan, self._edits.get(layer)
+        if plan is None or edit_of is None or not self._enabled:
             return None
         hidden = output[0] if isinstance(output, tuple) else output
         rows, tokens, size = hidden.shape
@@ -259,7 +271,7 @@ class ReftModel(nn.Module):
             raise UsageError("this model's blocks see other tokens than its inputs", have, "ReFT needs a model that adds and drops no tokens")
         flat = hidden.reshape(rows * tokens, size)
         place = plan.flat.to(hidden.device)
-        edit = adapter[layer](flat.index_select(0, place), plan.closed.to(hidden.device))
+        edit = edit_of(flat.index_select(0, place), plan.closed.to(hidden.device))
         edited = flat.index_add(0, place, edit).view(hidden.shape)
         return (edited, *output[1:]) if isinstance(output, tuple) else edited
 

@@ -18,8 +18,8 @@ from limbeck.errors import UsageError
 @dataclass(frozen=True)
 class Plan:
     """Of one forward. index: (B, P) int64 columns, first positions before last ones. real: (B, P) bool, false where a
-    short row lacks that slot. flat: (B * P,) places in the (B * T, d) hidden states. closed: (B * P, U, 1) bool, true where
-    a slot is not that unit's, or not real. tokens: T."""
+    short row lacks that slot. flat: (B * P,) places in the (B * T, d) hidden states. closed: (B * P, U r) bool, true where
+    a slot is not that unit's, or not real; r times for each unit. tokens: T."""
 
     index: Tensor
     real: Tensor
@@ -32,7 +32,7 @@ class Plan:
         return self if tokens == self.tokens else replace(self, flat=flat_places(self.index, tokens), tokens=tokens)
 
 
-def plan_of(prompt: Tensor, positions: Positions, units: int = 1) -> Plan:
+def plan_of(prompt: Tensor, positions: Positions, units: int = 1, rank: int = 1) -> Plan:
     """prompt: (B, T), true on prompt tokens, wherever they stand. units: 1, or 2 = one for first and one for last tokens."""
     prompt = prompt.bool()
     n = prompt.sum(-1, keepdim=True)  # (B, 1)
@@ -48,7 +48,7 @@ def plan_of(prompt: Tensor, positions: Positions, units: int = 1) -> Plan:
     if units == 2:
         of_first = torch.arange(real.shape[1], device=real.device).unsqueeze(-1) < positions.first  # (P, 1)
         open_ = open_ & torch.cat([of_first, ~of_first], -1)
-    closed = ~open_.flatten(0, 1).unsqueeze(-1)
+    closed = ~open_.flatten(0, 1).repeat_interleave(rank, -1)
     return Plan(index, real, flat_places(index, prompt.shape[1]), closed, prompt.shape[1])
 
 
