@@ -67,7 +67,9 @@ class BareHooks(nn.Module):
         rows = torch.arange(ROWS)[:, None] * TOKENS
         self.places = [(rows + torch.arange(ENDS)).flatten(), (rows + torch.arange(PROMPT - ENDS, PROMPT)).flatten()]
         for layer in model.model.layers:
-            pair = nn.ModuleList([nn.ParameterDict({"R": torch.empty(RANK, D), "W": torch.empty(RANK, D), "b": torch.zeros(RANK)}) for _ in range(2)])
+            pair = nn.ModuleList(
+                [nn.ParameterDict({"R": torch.empty(RANK, D), "W": torch.empty(RANK, D), "b": torch.zeros(RANK)}) for _ in range(2)]
+            )
             for one in pair:
                 nn.init.orthogonal_(one["R"])
                 nn.init.uniform_(one["W"], -(D**-0.5), D**-0.5)

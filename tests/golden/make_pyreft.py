@@ -19,7 +19,7 @@ from pyreft.dataset import get_intervention_locations
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from golden_bases import D, LAYERS, RANK, ROWS, golden_llama, golden_roberta
+from golden_bases import LAYERS, RANK, ROWS, D, golden_llama, golden_roberta
 
 HERE = Path(__file__).resolve().parent / "pyreft"
 CASES = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from torch import nn
 
 from limbeck.adapters.reft.config import FORMS, ReftConfig, parse_positions
@@ -71,7 +72,9 @@ def test_untied_means_one_intervention_for_each_end():
 def columns(mask: list[list[int]], positions: str) -> list[list[int]]:
     """Edited columns of each row, in order of their slots."""
     plan = plan_of(torch.tensor(mask), parse_positions(positions))
-    return [[c for c, real in zip(cs, there, strict=True) if real] for cs, there in zip(plan.index.tolist(), plan.real.tolist(), strict=True)]
+    return [
+        [c for c, real in zip(cs, there, strict=True) if real] for cs, there in zip(plan.index.tolist(), plan.real.tolist(), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,20 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+from transformers import (
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from limbeck.adapters.reft import ReftConfig, ReftModel, get_reft_model, load_pyreft
 from limbeck.errors import ModelError, UsageError
@@ -189,7 +199,9 @@ def test_several_samples_of_several_rows_are_edited_alike():
         )  # fmt: skip
         first = found.logits[0]
         torch.testing.assert_close(first[:3], first[:1].expand(3, -1))
-        one = model.generate(torch.tensor([SHORT]), attention_mask=torch.ones(1, 4).long(), output_logits=True, return_dict_in_generate=True, **WRITE)
+        one = model.generate(
+            torch.tensor([SHORT]), attention_mask=torch.ones(1, 4).long(), output_logits=True, return_dict_in_generate=True, **WRITE
+        )
         torch.testing.assert_close(first[3:4], one.logits[0], atol=1e-5, rtol=1e-4)
 
 
@@ -198,7 +210,9 @@ def test_generation_takes_a_prompt_mask():
     ids = torch.tensor([LONG])
     mask = torch.zeros_like(ids)
     mask[:, 2:6] = 1
-    found = model.generate(ids, attention_mask=torch.ones_like(ids), prompt_mask=mask, output_logits=True, return_dict_in_generate=True, **WRITE)
+    found = model.generate(
+        ids, attention_mask=torch.ones_like(ids), prompt_mask=mask, output_logits=True, return_dict_in_generate=True, **WRITE
+    )
     with torch.no_grad():
         torch.testing.assert_close(found.logits[0], model(ids, prompt_mask=mask).logits[:, -1], atol=1e-5, rtol=1e-4)
 
@@ -226,7 +240,9 @@ def test_two_adapters_are_switched_on_one_base(tmp_path):
     model.set_adapter("other")
     second = model(ids).logits
     assert not torch.allclose(first, second, atol=1e-3)
-    assert {n for n, p in model.named_parameters() if p.requires_grad} == {f"interventions.other.1.all.{p}" for p in ("raw", "weight", "bias")}
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == {
+        f"interventions.other.1.all.{p}" for p in ("raw", "weight", "bias")
+    }
     model.save_pretrained(tmp_path)
     with pytest.raises(UsageError, match="in use"):
         model.delete_adapter("other")
@@ -389,7 +405,9 @@ def test_a_bfloat16_base_is_edited_and_trains():
 # ---- files ----------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("values", [{}, {"tied": True, "dtype": "bfloat16", "dropout": 0.1}, {"kind": "direft", "layers": (1,), "positions": "f3"}])
+@pytest.mark.parametrize(
+    "values", [{}, {"tied": True, "dtype": "bfloat16", "dropout": 0.1}, {"kind": "direft", "layers": (1,), "positions": "f3"}]
+)
 def test_saved_and_loaded_is_the_same_model(values, tmp_path):
     model = reft_of("llama", **values)
     ids = torch.tensor([LONG])
@@ -402,7 +420,12 @@ def test_saved_and_loaded_is_the_same_model(values, tmp_path):
     trained_on = ReftModel.from_pretrained(make("llama"), tmp_path, is_trainable=True)
     assert sum(p.requires_grad for p in trained_on.parameters()) == len(list(trained_on.interventions.parameters()))
     about = json.loads((tmp_path / "reft_config.json").read_text())
-    assert about["hidden_size"] == D and about["num_layers"] == 2 and about["limbeck"] and about["reft"]["dropout"] == model.reft_config["default"].dropout
+    assert (
+        about["hidden_size"] == D
+        and about["num_layers"] == 2
+        and about["limbeck"]
+        and about["reft"]["dropout"] == model.reft_config["default"].dropout
+    )
 
 
 def test_files_that_cannot_be_trusted_are_refused(tmp_path):
@@ -462,7 +485,10 @@ def copied(name: str, to: Path) -> Path:
 
 
 def test_the_older_spelling_of_pyvenes_files_is_read(tmp_path):
-    for name, old in (("loreft_untied", "layer.{}.comp.block_output.unit.pos.nunit.1#"), ("roberta", "comp.roberta.encoder.layer[{}].output.unit.pos.nunit.1#")):
+    for name, old in (
+        ("loreft_untied", "layer.{}.comp.block_output.unit.pos.nunit.1#"),
+        ("roberta", "comp.roberta.encoder.layer[{}].output.unit.pos.nunit.1#"),
+    ):
         folder = copied(name, tmp_path / name)
         for file in list(folder.glob("*.bin")):
             layer = "0" if "layer_0" in file.name or "[0]" in file.name else "1"

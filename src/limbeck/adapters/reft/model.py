@@ -80,7 +80,9 @@ class ReftModel(nn.Module):
             )
         layers = range(self._blocks) if config.layers == "all" else sorted(set(config.layers))
         if max(layers) >= self._blocks:
-            raise UsageError(f"there is no layer {max(layers)}", f"the model has layers 0 to {self._blocks - 1}", f"layers=({self._blocks - 1},)")
+            raise UsageError(
+                f"there is no layer {max(layers)}", f"the model has layers 0 to {self._blocks - 1}", f"layers=({self._blocks - 1},)"
+            )
         device = next(self.base_model.parameters()).device
         per_layer = {str(i): Edit({unit: Intervention(config, self._hidden_size) for unit in config.units}, config.dropout) for i in layers}
         self.interventions[name] = nn.ModuleDict(per_layer).to(device).train(self.training)
@@ -100,7 +102,9 @@ class ReftModel(nn.Module):
     def delete_adapter(self, name: str) -> None:
         self._known(name)
         if name == self.active_adapter:
-            raise UsageError(f"the adapter {name!r} is in use", f"there are: {', '.join(self.reft_config)}", "model.set_adapter(another) first")
+            raise UsageError(
+                f"the adapter {name!r} is in use", f"there are: {', '.join(self.reft_config)}", "model.set_adapter(another) first"
+            )
         del self.interventions[name], self.reft_config[name]
         self._trainable.discard(name)
 
@@ -268,7 +272,9 @@ class ReftModel(nn.Module):
         rows, tokens, size = hidden.shape
         if tokens != plan.tokens or rows != len(plan.index):
             have = f"the block's output has {rows} rows of {tokens} tokens, the input had {len(plan.index)} of {plan.tokens}"
-            raise UsageError("this model's blocks see other tokens than its inputs", have, "ReFT needs a model that adds and drops no tokens")
+            raise UsageError(
+                "this model's blocks see other tokens than its inputs", have, "ReFT needs a model that adds and drops no tokens"
+            )
         flat = hidden.reshape(rows * tokens, size)
         place = plan.flat.to(hidden.device)
         edit = edit_of(flat.index_select(0, place), plan.closed.to(hidden.device))

@@ -53,7 +53,9 @@ def read_pyreft(folder: Path, positions: str, dropout: float = 0.0) -> Saved:
     kind = kind_of(folder)
     files = {place: file for file in sorted(folder.glob("intkey_*.bin")) for place in [place_of(file)]}
     if not files:
-        raise ModelError(f"{folder} holds no interventions of pyreft", f"it holds {listing(folder)}", "give the folder that has intkey_*.bin")
+        raise ModelError(
+            f"{folder} holds no interventions of pyreft", f"it holds {listing(folder)}", "give the folder that has intkey_*.bin"
+        )
     untied = any(which == 1 for _, which in files)
     config = ReftConfig(kind=kind, rank=1, positions=positions, tied=not untied, dropout=dropout)
     if untied and config.units == ("all",):
@@ -82,11 +84,15 @@ def kind_of(folder: Path) -> str:
         names = set(json.loads((folder / "config.json").read_bytes())["intervention_types"])
     except (OSError, ValueError, KeyError, TypeError) as broken:
         raise ModelError(
-            f"{folder} is no folder of pyreft", f"its config.json names no intervention_types ({broken})", "give the folder that model.save wrote"
+            f"{folder} is no folder of pyreft",
+            f"its config.json names no intervention_types ({broken})",
+            "give the folder that model.save wrote",
         ) from broken
     found = {re.sub(r"<class 'pyreft\.interventions\.(\w+)'>", r"\1", name) for name in names}
     if len(found) != 1 or not found <= set(KINDS):
-        raise ModelError(f"{folder} holds interventions that are not read", ", ".join(sorted(found)), f"one of {', '.join(KINDS)} in all layers")
+        raise ModelError(
+            f"{folder} holds interventions that are not read", ", ".join(sorted(found)), f"one of {', '.join(KINDS)} in all layers"
+        )
     return KINDS[found.pop()]
 
 
@@ -96,7 +102,9 @@ def place_of(file: Path) -> tuple[int, int]:
     block = _BLOCK.fullmatch(name[2]) if name else None
     layer = (name[1] or (block[1] if block else None)) if name else None
     if not name or not block or layer is None or name[3] != "1" or name[4] not in "01":
-        raise ModelError(f"{file.name} is not an edit of a block's output", f"in {file.parent}", "only the residual stream after a block is edited here")
+        raise ModelError(
+            f"{file.name} is not an edit of a block's output", f"in {file.parent}", "only the residual stream after a block is edited here"
+        )
     return int(layer), int(name[4])
 
 
@@ -121,7 +129,9 @@ def parts_of(file: Path, kind: str) -> dict[str, Tensor]:
         return {name: p.contiguous() for name, p in parts.items()}
     except Exception as broken:  # torch.load raises what it likes on a damaged or a hostile file
         raise ModelError(
-            f"{file} cannot be read as a {kind} of pyreft", f"{type(broken).__name__}: {str(broken)[:200]}", "copy the folder again; pickled code is never run"
+            f"{file} cannot be read as a {kind} of pyreft",
+            f"{type(broken).__name__}: {str(broken)[:200]}",
+            "copy the folder again; pickled code is never run",
         ) from broken
 
 
@@ -144,7 +154,9 @@ def without_constraint(kind: str, folder: Path, error: float) -> str:
     """The form that computes the same with whatever rows there are."""
     free = next((k for k, form in FORMS.items() if form == FORMS[kind]._replace(orthonormal=False)), None)
     if free is None:
-        raise ModelError(f"the rows of R in {folder} are not orthonormal", f"they are off by {error:.2g}", "train it again, without weight decay")
+        raise ModelError(
+            f"the rows of R in {folder} are not orthonormal", f"they are off by {error:.2g}", "train it again, without weight decay"
+        )
     warnings.warn(
         f"the rows of R in {folder} are off orthonormal by {error:.2g} (pyreft loses them under weight decay and after a resume): "
         f"loaded as {free!r}, which computes the same",
