@@ -45,9 +45,9 @@ if world > 1:
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    start = lambda rank, world: subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(tmp_path / "store"), str(rank), str(world), str(tmp_path)]
-    )
+    def start(rank: int, world: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path / "store"), str(rank), str(world), str(tmp_path)])
+
     workers = [start(0, 1), start(0, 2), start(1, 2)]
     assert [w.wait(timeout=240) for w in workers] == [0, 0, 0]
     one, first, second = (load_file(tmp_path / name / "reft.safetensors") for name in ("1-0", "2-0", "2-1"))

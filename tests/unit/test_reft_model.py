@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,9 @@ from transformers import (
 from limbeck.adapters.reft import ReftConfig, ReftModel, get_reft_model, load_pyreft
 from limbeck.errors import ModelError, UsageError
 from limbeck.registry import take
+from tests.golden.golden_bases import ROWS, golden_llama, golden_roberta
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
-sys.path.insert(0, str(GOLDEN))
-from golden_bases import ROWS, golden_llama, golden_roberta
 
 D, V = 32, 40
 SHAPE = {"hidden_size": D, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
