@@ -17,6 +17,8 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "qlora": ("limbeck.adapters.qlora:QLORA", "lora beside a base in four bits (NF4); qlora:r16"),
         "loftq": ("limbeck.adapters.loftq:LOFTQ", "qlora that starts by making up for the quantising; loftq:r16:int2"),
         "qalora": ("limbeck.adapters.qalora:QALORA", "a base in groups of 4, 3 or 2 bits that stays so when merged; qalora:4:g32"),
+        "loreft": ("limbeck.adapters.loreft:LOREFT", "edits of hidden states at first and last tokens; loreft:r4:f3l3"),
+        "direft": ("limbeck.adapters.loreft:DIREFT", "the same without the orthonormal rows; direft:r4:f3l3"),
     },
     "objectives": {
         "sft": ("limbeck.objectives.sft:SFT", "supervised fine-tuning: cross-entropy, or squared error for scores"),

@@ -1,0 +1,97 @@
+"""loreft, direft: edits of the hidden states at the first and last tokens; the base stays as it is (Wu et al. 2024,
+arXiv 2404.03592).
+
+    loreft   h + R^T(W h + b - R h), rows of R orthonormal        direft   h + W2^T(W1 h + b)
+
+Written loreft, loreft:r8, loreft:f3l3, loreft:r8:f3l3, direft:l1. 2 r d + r numbers per layer; what was learnt depends on
+a token's place, so it is not merged: the model folder holds the base and, beside it, reft.safetensors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import UsageError
+from limbeck.registry import Adapter
+from limbeck.types import Kind, Recipe, Task, Value
+
+_RANK, _POSITIONS = r"r[1-9]\d*", r"f[1-9]\d*(l[1-9]\d*)?|l[1-9]\d*"
+
+
+def attach(model: Any, recipe: Recipe) -> Any:
+    """Every layer's output is edited; nothing else moves. dropout is the edit's (`edit_dropout`)."""
+    from limbeck.adapters.reft.config import ReftConfig
+    from limbeck.adapters.reft.model import get_reft_model
+
+    config = ReftConfig(
+        kind=recipe.adapter,
+        rank=rank_of(recipe),
+        positions=positions_of(recipe),
+        tied=bool(recipe.value("tied", False)),
+        dropout=recipe.value("edit_dropout", 0.0),
+        init="identity",  # the head begins at class means of the base as it is
+    )
+    return get_reft_model(model, config)
+
+
+def save(model: Any, folder: Path) -> None:
+    model.base_model.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def load(folder: Path) -> Any:
+    from limbeck.adapters.reft.model import ReftModel
+    from limbeck.engine.load import read_model
+
+    return ReftModel.from_pretrained(read_model(folder), folder)
+
+
+def rank_of(recipe: Recipe) -> int:
+    """loreft:r8 -> 8; else the value `rank`, else 4."""
+    return int(argument(recipe, _RANK, f"r{recipe.value('rank', 4)}")[1:])
+
+
+def positions_of(recipe: Recipe) -> str:
+    """loreft:f3l3 -> "f3l3"; else the value `positions`, else "f3l3"."""
+    return argument(recipe, _POSITIONS, str(recipe.value("positions", "f3l3")))
+
+
+def argument(recipe: Recipe, form: str, default: str) -> str:
+    found = [arg for arg in recipe.args if re.fullmatch(form, arg)]
+    if len(found) > 1:
+        raise UsageError(f"the recipe {recipe.text!r} says one thing twice", " and ".join(found), f"keep one: {recipe.adapter}:{found[0]}")
+    return found[0] if found else default
+
+
+def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
+    rank, positions = rank_of(recipe), positions_of(recipe)
+    rank_why = "as written in the recipe" if any(re.fullmatch(_RANK, a) for a in recipe.args) else "where the paper's advice starts (D.2)"
+    written = any(re.fullmatch(_POSITIONS, a) for a in recipe.args)
+    why = "as written in the recipe" if written else "three first and three last tokens; the paper's GLUE runs use 1, 3 or 11"
+    return [
+        Value(name="rank", value=rank, why=rank_why),
+        Value(name="positions", value=positions, why=why),
+        Value(name="tied", value=False, why="first and last tokens have edits of their own, as in the paper's GLUE runs (tables 9 to 11)"),
+        Value(name="edit_dropout", value=0.05, why="of the edit alone; the paper's usual value on GLUE (tables 9 to 11)"),
+        Value(name="lr", value=9e-4, why="the paper's for GLUE is 3e-4 to 9e-4, for commonsense and arithmetic 9e-4"),
+        Value(name="weight_decay", value=0.0, why="as in the paper's GLUE runs; the edit is small, and its rows ignore their scale"),
+    ]
+
+
+def record(name: str) -> Adapter:
+    return Adapter(
+        name=name,
+        group="student",
+        args=f"{_RANK}|{_POSITIONS}",
+        kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE),
+        modifiers=("rows", "objective"),
+        attach=attach,
+        merge=None,
+        save=save,
+        load=load,
+        numbers=numbers,
+    )
+
+
+LOREFT, DIREFT = record("loreft"), record("direft")
