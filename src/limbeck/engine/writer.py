@@ -124,10 +124,9 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     if task.kind in CLOSED and task.labels:
         room = max(len(ids) for ids in base.tokenizer(list(task.labels))["input_ids"]) + 2
     positions = int(getattr(base.model.config, "max_position_embeddings", 0) or 1 << 20)
+    room = min(room, positions // 2)
     if base.family == CAUSAL and length + room > positions:
         length = positions - room
-    if length < 1:
-        raise UsageError(f"{base.name} has no room for a prompt", f"{positions} positions, {room} for the answer", "--set max_answer=...")
     return Reading(base.tokenizer, base.family, numbers.instruct, length, room, numbers.losses != "lm")
 
 

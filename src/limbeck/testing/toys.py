@@ -137,7 +137,9 @@ def make_model(family: str, vocabulary: int) -> Any:
         return BertModel(BertConfig(vocab_size=vocabulary, max_position_embeddings=128, **shape, **ends), add_pooling_layer=False)
     if family == CAUSAL:
         shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
-        return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, max_position_embeddings=128, num_key_value_heads=2, **shape, **ends))
+        llama = LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, max_position_embeddings=128, num_key_value_heads=2, **shape, **ends))
+        llama.lm_head.weight.data.mul_(10)  # at its usual start no hidden state, however adapted, makes a token likely
+        return llama
     assert family == SEQ2SEQ
     return T5ForConditionalGeneration(
         T5Config(vocab_size=vocabulary, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, decoder_start_token_id=0, **ends)
