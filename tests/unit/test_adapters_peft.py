@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
-peft = pytest.importorskip("peft")
+pytest.importorskip("peft")
 
+from peft.optimizers import create_loraplus_optimizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from limbeck import recipes
@@ -88,7 +89,7 @@ def test_what_pissa_leaves_is_another_base_so_its_vectors_do_not_fit_the_origina
 def test_loraplus_is_pefts(models) -> None:
     model = lora.attach(copy.deepcopy(models[CAUSAL]), Recipe(adapter="lora", args=("r4",)))
     ours = {id(p): g["lr"] for g in parameter_groups(model, Numbers(lr=1e-4, loraplus=16.0)) for p in g["params"]}
-    theirs = peft.optimizers.create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-4, loraplus_lr_ratio=16.0)
+    theirs = create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-4, loraplus_lr_ratio=16.0)
     expected = {id(p): g["lr"] for g in theirs.param_groups for p in g["params"]}
     assert ours == pytest.approx(expected) and set(ours.values()) == {1e-4, pytest.approx(1.6e-3)}
 

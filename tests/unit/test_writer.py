@@ -21,6 +21,7 @@ from limbeck.engine.start import new_student
 from limbeck.engine.writer import Reading, Written, new_writer, reading_of, writing_features
 from limbeck.errors import UsageError
 from limbeck.objectives.sft import SAFE, features, loss, writing_losses
+from limbeck.testing.adapters import must_agree
 from limbeck.testing.toys import eight_rows, toy
 from limbeck.types import Example, Kind, Task
 
@@ -139,7 +140,7 @@ def test_saved_and_loaded_it_reads_and_compares_as_before(base: Base, tmp_path: 
     loaded = load_predictor(tmp_path)
     assert replace(loaded.reading, tokenizer=None) == replace(predictor.reading, tokenizer=None)
     assert loaded.student.normalise == "mean"
-    assert loaded.predict(rows) == predictor.predict(rows)
+    must_agree(loaded.predict(rows), predictor.predict(rows))
 
 
 # ---- depth and rates -----------------------------------------------------------------------------------------------
