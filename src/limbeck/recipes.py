@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from limbeck import registry
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Kind, Recipe, Task, Value
 
@@ -108,7 +109,10 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
             )
     for arg in recipe.args:
         if not re.fullmatch(adapter.args, arg):
-            raise UsageError(f"cannot read {arg!r} in {text!r}", f"{name} takes {adapter.args or 'no argument'}", "limbeck info " + name)
+            words = [word for word in adapter.args.split("|") if word.isalnum()]
+            close = f"; {registry.near(arg, words)}" if words else ""
+            have = f"{name} takes {adapter.args or 'no argument'}{close}"
+            raise UsageError(f"cannot read {arg!r} in {text!r}", have, "limbeck info " + name)
 
 
 WHY_NOT = {
@@ -152,8 +156,9 @@ STUDENT_KINDS = (Kind.LABEL, Kind.CHOICE, Kind.SCORE)
 def with_values(recipe: Recipe, task: Task, sizes: Sizes, overrides: Mapping[str, Any]) -> Recipe:
     """The recipe with every number that its fit reads, each with its reason."""
     table = derive(recipe, task, replace(sizes, train=trained_on(recipe, sizes)))
+    trained = registry.take("adapters", recipe.adapter).attach is not None
     for name, value in overrides.items():
-        if name in table:
+        if name in table or (trained and name in OPTIONAL):
             table[name] = Value(name=name, value=value, why="set by you")
     return recipe.model_copy(update={"values": tuple(table.values())})
 
@@ -175,14 +180,20 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
     if recipe.adapter == "prompt":
         put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
     adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
+    family = family_of_name(recipe.base) if adapter.attach is not None and recipe.base else ENCODER
     if adapter.attach is not None:
-        training_numbers(recipe, task, sizes, put)
-    if adapter.group == "student":
+        (training_numbers if family == ENCODER else writing_numbers)(recipe, task, sizes, put)
+    if family != ENCODER:
+        put("max_length", 384, "room for an instruction and an input; longer inputs are cut and counted")
+    elif adapter.group == "student":
         put("max_length", 256, "the length that the base was trained for; longer rows are cut and counted")
     for value in adapter.numbers(recipe, task, sizes.train) if adapter.numbers else ():
         table[value.name] = value
     return table
 
+
+# read by every training, and left at engine.numbers' defaults unless --set names them
+OPTIONAL = ("layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout")
 
 STEPS = 220  # of 32 rows: where dev stops rising on 500 to 1,000 short rows (docs/LOG.md)
 SOUP_STEPS = 100  # of each of three trainings whose weights are averaged
@@ -223,11 +234,46 @@ def training_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None
     put("slack", slack, f"one standard error on {sizes.dev} dev rows at most: an earlier epoch is kept only if it is better by more")
 
 
+def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
+    """Of students that write. From the literature, where it says something; not tuned here yet."""
+    closed = task.kind in (Kind.LABEL, Kind.CHOICE)
+    epochs = max(3, min(10, round(2 * STEPS / max(1.0, sizes.train / 16))))
+    put("epochs", epochs, f"about {2 * STEPS} steps of 16 over {sizes.train} rows, between 3 and 10 epochs")
+    put("batch_rows", 16, "a row carries its prompt: half an encoder's batch takes as long")
+    put("batch_tokens", 4096, "bounds a step's memory, whatever the rows' length")
+    seq2seq = family_of_name(recipe.base) == SEQ2SEQ
+    if recipe.adapter == "full":
+        why = "the T5 family takes 1e-4 to 3e-4 with AdamW" if seq2seq else "a decoder-only base forgets at more"
+        put("lr", 1e-4 if seq2seq else 3e-5, why)
+    else:
+        why = "low-rank updates start at zero" if seq2seq else "as QLoRA used up to 13B parameters (arXiv 2305.14314, appendix B)"
+        put("lr", 5e-4 if seq2seq else 2e-4, why)
+    put("warmup", 0.06, "share of the steps, as in T-Few and LoRA's own scripts; then linearly down to zero")
+    put("average", 0.34, "weights averaged over the last third, as for encoders")
+    put(
+        "freeze_embeddings",
+        recipe.adapter == "full",
+        "word embeddings learn nothing from few rows; an output matrix tied to them stays, too",
+    )
+    put("patience", 3, "epochs without a dev score as good as the best before stopping")
+    put("losses", "lm", "cross-entropy of the right answer; lm+ul+ln also pushes the wrong ones away, and costs a pass per answer")
+    put("normalise", "sum", "the probability of a whole answer is what lm trains; take mean with ln")
+    short = len(task.instruction) <= INSTRUCTION_CHARS
+    why = "short enough to stand before every input" if short else "too long to stand before every input: the rows teach the task"
+    put("instruct", short, why)
+    put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
+
+
+INSTRUCTION_CHARS = 600  # about 150 tokens
+
+
 def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {"machine_usd_per_hour", "margin"}
+    found = {"machine_usd_per_hour", "margin", *OPTIONAL}
+    for family in (SEQ2SEQ, CAUSAL):
+        writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):
         adapter: registry.Adapter = registry.take("adapters", name)
         base = "teacher" if adapter.needs_teacher else "minilm" if adapter.needs_base else ""

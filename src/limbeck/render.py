@@ -33,6 +33,13 @@ def messages(task: Task, example: Example, shots: Sequence[Example] = (), passag
     return (Message(role="system", content=system(task)), Message(role="user", content="\n\n".join(parts)))
 
 
+def student_messages(task: Task, example: Example, *, instruct: bool) -> tuple[Message, ...]:
+    """What a writing student reads: the input under its heading, with `instruct` after the task. Demonstrations it has
+    learnt as rows."""
+    user = Message(role="user", content=f"{question(task, example)}\nAnswer:")
+    return (Message(role="system", content=system(task)), user) if instruct else (user,)
+
+
 def system(task: Task) -> str:
     """Instruction, then the form of the answer."""
     return f"{task.instruction.strip()}\n\n{answer_form(task)}"
@@ -76,7 +83,7 @@ def reply_schema(task: Task, example: Example) -> str | None:
 
 
 def source_text(task: Task, example: Example) -> str:
-    """What a trained student reads. An encoder learns the task from its rows: the input alone."""
+    """What a trained encoder reads. It learns the task from its rows: the input alone."""
     return example.input
 
 

@@ -13,6 +13,7 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "prompt": ("limbeck.adapters.prompt:PROMPT", "nothing moves: the teacher is asked; + few:k"),
         "head": ("limbeck.adapters.head:HEAD", "regression on frozen embeddings; seconds to fit"),
         "full": ("limbeck.adapters.full:FULL", "every weight of the base"),
+        "ia3": ("limbeck.adapters.ia3:IA3", "learnt vectors that rescale keys, values and the feed-forward"),
         "lora": ("limbeck.adapters.lora:LORA", "low-rank updates beside the linear layers; lora:r16"),
         "qlora": ("limbeck.adapters.qlora:QLORA", "lora beside a base in four bits (NF4); qlora:r16"),
         "loftq": ("limbeck.adapters.loftq:LOFTQ", "qlora that starts by making up for the quantising; loftq:r16:int2"),

@@ -3,63 +3,110 @@
     x (B, T, in) --> W (out, in), frozen ------------------------> + --> (B, T, out)
           \\--> dropout --> A (r, in) --> B (out, r) --> * alpha / r /        B starts at zero
 
-Written lora:r16, or with values rank, alpha (2 * rank), lora_dropout. Merged: W + alpha / r * B A, a plain model again."""
+Written lora:r16, or with values rank, alpha, lora_dropout, loraplus. Merged: W + alpha / r * B A, a plain model again.
+    lora:rslora   scale alpha / sqrt(r) (Kalajdzievski 2023, arXiv 2312.03732)
+    lora:dora     a learnt length per output unit, low rank for the direction (Liu et al. 2024, arXiv 2402.09353)
+    lora:pissa    A and B begin as the base's largest singular directions, which leave the base (Meng et al. 2024, arXiv
+                  2404.02948). What they leave is another base than the original: we ship merged weights, never A and B.
+
+Every linear layer inside the base's layers is adapted (attention and feed-forward; QLoRA, Dettmers et al. 2023, arXiv
+2305.14314, section 4: all layers are what matches full tuning): BERT query, key, value and three dense; T5 q, k, v, o, wi,
+wo of encoder and decoder; Llama, Qwen, Gemma q, k, v, o, gate, up, down; GPT-2's Conv1D c_attn, c_proj, c_fc. Embeddings
+and an output matrix never are."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
+from limbeck.errors import UsageError
 from limbeck.need import need
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe, Task, Value
 
+VARIANTS = ("dora", "rslora", "pissa")
+
 
 def attach(model: Any, recipe: Recipe) -> Any:
-    """Every linear layer of the encoder's layers gets an A and a B; nothing else moves."""
-    from torch import nn
-
-    from limbeck.engine.load import layers_of
-
+    """Every linear layer of the model's layers gets an A and a B; nothing else moves. Raises UsageError where there is none."""
     peft = need("peft", extra="train")
-    rank = rank_of(recipe)
-    inside = {id(m) for m in layers_of(model).modules()}
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear) and id(m) in inside}
+    rank, variants = read_args(recipe)
+    layers = linear_layers(model)
     config = peft.LoraConfig(
         r=rank,
-        lora_alpha=recipe.value("alpha", 2 * rank),
+        lora_alpha=recipe.value("alpha", default_alpha(rank, variants)),
         lora_dropout=recipe.value("lora_dropout", 0.0),
         target_modules=list(layers),
+        use_dora="dora" in variants,
+        use_rslora="rslora" in variants,
+        init_lora_weights="pissa" if "pissa" in variants else True,
+        fan_in_fan_out=any(type(m).__name__ == "Conv1D" for m in layers.values()),
         bias="none",
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 reads an attribute that transformers 5 has renamed
         wrapped = peft.get_peft_model(model, config)
     moving = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
-    assert moving == sum(rank * (m.in_features + m.out_features) for m in layers.values())
+    assert moving == expected(layers, rank, variants), "a layer was passed over"
     return wrapped
+
+
+def linear_layers(model: Any) -> dict[str, Any]:
+    """{full name: module} of the Linear and Conv1D modules inside the model's layers."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    from limbeck.engine.load import layers_of
+
+    inside = {id(m) for m in layers_of(model).modules()}
+    found = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and id(m) in inside}
+    if not found:
+        raise UsageError(
+            "this base has no linear layer that could be adapted", f"it is a {type(model).__name__}", "take full, or another base"
+        )
+    return found
+
+
+def expected(layers: dict[str, Any], rank: int, variants: tuple[str, ...]) -> int:
+    """Trained numbers: r (in + out) per layer, with DoRA out more."""
+    sizes = [m.weight.shape for m in layers.values()]  # (out, in), or (in, out) of a Conv1D
+    lengths = sum(m.weight.shape[1 if type(m).__name__ == "Conv1D" else 0] for m in layers.values()) if "dora" in variants else 0
+    return sum(rank * (a + b) for a, b in sizes) + lengths
 
 
 def merge(model: Any) -> Any:
     return model.merge_and_unload(safe_merge=True)
 
 
-def rank_of(recipe: Recipe) -> int:
-    """lora:r16 -> 16; else the value `rank`, else 16."""
-    return int(recipe.args[0][1:]) if recipe.args else int(recipe.value("rank", 16))
+def read_args(recipe: Recipe) -> tuple[int, tuple[str, ...]]:
+    """lora:r16:dora -> 16, ("dora",); the rank else from the value `rank`, else 16. Raises UsageError for two ranks."""
+    ranks = [int(arg[1:]) for arg in recipe.args if arg[1:].isdigit()]
+    variants = tuple(v for v in VARIANTS if v in recipe.args)
+    if len(ranks) > 1 or len(ranks) + len(variants) < len(recipe.args):
+        raise UsageError(f"{recipe.text!r} says the same thing twice", f"its arguments are {', '.join(recipe.args)}", "keep one rank")
+    return (ranks or [int(recipe.value("rank", 16))])[0], variants
+
+
+def default_alpha(rank: int, variants: tuple[str, ...]) -> float:
+    """The one that gives a scale of 2, as in the examples of LoRA's own code (r 8, alpha 16)."""
+    return 2 * math.sqrt(rank) if "rslora" in variants else 2 * rank
 
 
 def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
-    rank = rank_of(recipe)
-    why = "as written in the recipe" if recipe.args else "enough for a 384-wide encoder on a small closed task"
-    return [Value(name="rank", value=rank, why=why), Value(name="alpha", value=2 * rank, why="twice the rank, the usual scale of 2")]
+    rank, variants = read_args(recipe)
+    written = any(arg[1:].isdigit() for arg in recipe.args)
+    why = "as written in the recipe" if written else "enough for a 384-wide encoder on a small closed task"
+    alpha = default_alpha(rank, variants)
+    reason = "twice the root of the rank: alpha / sqrt(r) is then 2" if "rslora" in variants else "twice the rank, the usual scale of 2"
+    return [Value(name="rank", value=rank, why=why), Value(name="alpha", value=alpha, why=reason)]
 
 
 LORA = Adapter(
     name="lora",
     group="student",
-    args=r"r[1-9]\d*",
-    kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE),
+    args=r"r[1-9]\d*|dora|rslora|pissa",
+    kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,
     merge=merge,

@@ -69,7 +69,9 @@ def cut(order: Sequence[int], lengths: Sequence[int], rows: int, budget: int) ->
 
 
 def length_of(feature: dict[str, Any]) -> int:
-    """Tokens that one training item costs: its input and all its options."""
+    """Tokens that one training item costs: as it says itself, else its input and all its options."""
+    if "tokens" in feature:
+        return int(feature["tokens"])
     return len(feature["input_ids"]) + sum(map(len, feature.get("options", ())))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 
 from limbeck.engine.device import pick_device
 from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, load_base
+from limbeck.engine.score import takes_prompt_mask
 from limbeck.engine.tokens import chat_text, pad, pad_id, tokenise
 from limbeck.errors import UsageError
 from limbeck.types import Message
@@ -44,40 +46,63 @@ class Generator:
     ) -> tuple[list[str], list[str], int, int]:
         """The same for a text that is already rendered."""
         prompt_ids = self.prompt_ids(prompt)
-        decoder = self.base.family == SEQ2SEQ
-        room = max_tokens if decoder else min(max_tokens, self.context_tokens - len(prompt_ids))
+        room = max_tokens if self.base.family == SEQ2SEQ else min(max_tokens, self.context_tokens - len(prompt_ids))
         if room < 1 or len(prompt_ids) > self.context_tokens:
             have = f"the prompt has {len(prompt_ids)} tokens, the model reads {self.context_tokens}"
             raise UsageError("the prompt leaves no room to answer", have, "fewer demonstrations (few:k), or a model of longer context")
-        input_ids, attention_mask = (t.to(self.model.device) for t in pad([prompt_ids]))
         if seed is not None:
             torch.manual_seed(seed)
-        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {"do_sample": False}
-        out = self.model.generate(
-            input_ids=input_ids, attention_mask=attention_mask, max_new_tokens=room, num_beams=1, pad_token_id=pad_id(self.tokenizer),
-            num_return_sequences=n if temperature > 0 else 1, **sampling,
-        )  # fmt: skip
-        start = 1 if decoder else len(prompt_ids)  # the decoder begins with its start token
-        ends = self.end_ids()
-        texts, finishes, tokens_out = [], [], 0
-        for row in out[:, start:].tolist():
-            stop = next((i for i, token in enumerate(row) if token in ends), None)
-            written = row if stop is None else row[:stop]
-            texts.append(self.tokenizer.decode(written, skip_special_tokens=True).strip())
-            finishes.append("length" if stop is None else "stop")
-            tokens_out += len(written) + (stop is not None)
-        if temperature <= 0:
-            texts, finishes, tokens_out = texts * n, finishes * n, tokens_out * n
-        return texts, finishes, len(prompt_ids), tokens_out
+        found = decode(self.model, self.tokenizer, self.base.family, [prompt_ids], room, temperature, n if temperature > 0 else 1)
+        found = found if temperature > 0 else found * n
+        return [d.text for d in found], [d.finish for d in found], len(prompt_ids), sum(d.tokens for d in found)
 
     def prompt_ids(self, prompt: str) -> list[int]:
-        """A chat template writes its own special tokens; a plain prompt gets those of the tokenizer, but no end."""
-        if getattr(self.tokenizer, "chat_template", None):
-            return list(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
-        ids = tokenise(self.tokenizer, [prompt], 1 << 20).ids[0]
-        return ids[:-1] if self.base.family != SEQ2SEQ and ids and ids[-1] in self.end_ids() else ids
+        return prompt_ids(self.tokenizer, self.base.family, prompt)
 
-    def end_ids(self) -> set[int]:
-        ends = self.model.generation_config.eos_token_id
-        found = set(ends if isinstance(ends, list) else [ends]) | {self.tokenizer.eos_token_id}
-        return {end for end in found if end is not None}
+
+class Decoded(NamedTuple):
+    """finish: "stop" | "length". tokens: written, the end token included."""
+
+    text: str
+    finish: str
+    tokens: int
+
+
+@torch.inference_mode()
+def decode(
+    model: Any, tokenizer: Any, family: str, prompts: Sequence[Sequence[int]], max_tokens: int, temperature: float = 0.0, n: int = 1
+) -> list[Decoded]:
+    """n texts per prompt, in order. temperature 0: the likeliest token at each place. The batch is padded left, whatever
+    the tokenizer says, since a causal model writes on at the right end; padding is masked, so neighbours change nothing."""
+    input_ids, attention_mask = pad(prompts, pad_id(tokenizer), left=True)
+    inputs = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
+    if takes_prompt_mask(model):
+        inputs["prompt_mask"] = inputs["attention_mask"]
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {"do_sample": False}
+    out = model.generate(
+        **inputs, max_new_tokens=max_tokens, num_beams=1, pad_token_id=pad_id(tokenizer), num_return_sequences=n,
+        repetition_penalty=1.0, **sampling,
+    )  # fmt: skip
+    start = 1 if family == SEQ2SEQ else input_ids.shape[1]  # the decoder begins with its start token
+    ends = end_ids(model, tokenizer)
+    found = []
+    for row in out[:, start:].tolist():
+        stop = next((i for i, token in enumerate(row) if token in ends), None)
+        written = row if stop is None else row[:stop]
+        text = tokenizer.decode(written, skip_special_tokens=True).strip()
+        found.append(Decoded(text, "length" if stop is None else "stop", len(written) + (stop is not None)))
+    return found
+
+
+def prompt_ids(tokenizer: Any, family: str, prompt: str) -> list[int]:
+    """A chat template writes its own special tokens; a plain prompt gets those of the tokenizer, but no end."""
+    if getattr(tokenizer, "chat_template", None):
+        return list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    ids = tokenise(tokenizer, [prompt], 1 << 20).ids[0]
+    return ids[:-1] if family != SEQ2SEQ and ids and ids[-1] == tokenizer.eos_token_id else ids
+
+
+def end_ids(model: Any, tokenizer: Any) -> set[int]:
+    ends = model.generation_config.eos_token_id
+    found = set(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
+    return {end for end in found if end is not None}

@@ -8,10 +8,11 @@ import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from limbeck import registry
-from limbeck.errors import MissingError, ModelError, UsageError
+from limbeck.errors import LimbeckError, MissingError, ModelError, UsageError
 from limbeck.run import sha_of_file
 
 ENCODER, SEQ2SEQ, CAUSAL = "encoder", "seq2seq", "causal"
@@ -50,17 +51,40 @@ def load_base(name: str, *, shared: bool = False) -> Base:
 
 
 def layers_of(model: Any) -> Any:
-    """The stack of layers (a torch ModuleList): the longest there is, whatever the architecture calls it."""
+    """The stack of layers (a torch ModuleList), whatever the architecture calls it: the longest that lies in no other. An
+    encoder-decoder has two: the encoder's layers come first, then the decoder's."""
     from torch import nn
 
-    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m)]
-    if not stacks:
+    stacks = {name: m for name, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m)}
+    outer = [m for name, m in stacks.items() if not any(name.startswith(f"{other}.") for other in stacks)]
+    if not outer:
         raise UsageError(
             "this base has no stack of layers that could be adapted",
             f"it is a {type(model).__name__}",
             "take an encoder of the BERT family, such as minilm",
         )
-    return max(stacks, key=len)
+    if getattr(model.config, "is_encoder_decoder", False):
+        return nn.ModuleList([layer for stack in outer for layer in stack])
+    return max(outer, key=len)
+
+
+def family_of_name(name: str) -> str:
+    """encoder | seq2seq | causal of a base by its config.json alone, without torch and without its weights. What cannot be
+    told from here (offline, no such base) counts as an encoder: loading it will say what is wrong."""
+    known = registry.names("bases")
+    try:
+        if name in known:
+            return str(getattr(registry.take("bases", name), "family", ENCODER))
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            if name.startswith((".", "/", "~")) or name.count("/") != 1:
+                return ENCODER
+            import huggingface_hub as hub
+
+            folder = Path(hub.hf_hub_download(name, "config.json")).parent
+        return family_of(SimpleNamespace(**json.loads((folder / "config.json").read_bytes())))
+    except (OSError, ValueError, TypeError, LimbeckError):
+        return ENCODER
 
 
 def encoder_base(name: str, *, shared: bool = False) -> Base:
@@ -68,7 +92,9 @@ def encoder_base(name: str, *, shared: bool = False) -> Base:
     base = load_base(name, shared=shared)
     if base.family != ENCODER:
         raise UsageError(
-            f"{name} cannot be trained with a head", f"it is a {base.family} model", "take an encoder as the base, such as minilm"
+            f"{name} cannot be trained with a head",
+            f"it is a {base.family} model, which answers by writing and keeps no embedding of a text",
+            "take an encoder as the base, such as minilm, or full or lora, which train a model that writes",
         )
     return base
 

@@ -22,6 +22,7 @@ from transformers.trainer_utils import SchedulerType
 
 from limbeck.engine import checkpoint, prefix
 from limbeck.engine.batches import LengthBatches, collate, length_of
+from limbeck.engine.groups import parameter_groups
 from limbeck.engine.numbers import Numbers
 from limbeck.registry import Note, Objective
 
@@ -274,23 +275,3 @@ class Watch(TrainerCallback):
             if state.is_world_process_zero:
                 job.note(state.global_step, state.max_steps, progress.stopped)
         control.should_save = True
-
-
-def parameter_groups(model: nn.Module, numbers: Numbers) -> list[dict[str, Any]]:
-    """Head and body with their rates, lower layers with smaller ones, no decay on vectors (norms, biases, scales)."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    layers = 1 + max((layer_of(name) for name in checkpoint.trainable(model)), default=0)
-    for name, p in checkpoint.trainable(model).items():
-        if name.startswith("head."):
-            key = (numbers.head_lr, 0.0)
-        else:
-            depth = max(layers - 1 - layer_of(name), 0)
-            key = (numbers.lr * numbers.layer_decay**depth, numbers.weight_decay if p.ndim > 1 else 0.0)
-        groups.setdefault(key, []).append(p)
-    return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
-
-
-def layer_of(name: str) -> int:
-    """The number in "...layer.3....": layers count from 0, the embeddings as -1."""
-    digits = [part for part in name.split(".") if part.isdigit()]
-    return int(digits[0]) if digits else -1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,18 +15,39 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from limbeck import registry, render
+from limbeck.engine.answers import judge, score_text, softmax, to_prediction
 from limbeck.engine.batches import by_length
 from limbeck.engine.encoder import HEADS, EncoderStudent, unit_length
-from limbeck.engine.gold import dev_score, target
-from limbeck.engine.load import read_model, read_tokenizer
+from limbeck.engine.load import Base, read_model, read_tokenizer
 from limbeck.engine.lowrank import PackedLinear, layers_in
+from limbeck.engine.numbers import Numbers
 from limbeck.engine.tokens import Tokens, pad, pad_id, tokenise
+from limbeck.engine.writer import Reading, WriterStudent, reading_of
+from limbeck.engine.written import WriterPredictor
 from limbeck.errors import ModelError
 from limbeck.run import room_on_disk
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
-HEAD = "head.safetensors"
-_BEST = 10  # so many scores are kept per prediction
+__all__ = [
+    "StudentPredictor",
+    "answer_logits",
+    "judge",
+    "load_predictor",
+    "predictor_of",
+    "save_predictor",
+    "score_text",
+    "size_mb",
+    "softmax",
+    "to_prediction",
+]
+
+HEAD, WRITES = "head.safetensors", "writes"
+
+
+def predictor_of(student: EncoderStudent | WriterStudent, base: Base, task: Task, numbers: Numbers) -> StudentPredictor | WriterPredictor:
+    if isinstance(student, WriterStudent):
+        return WriterPredictor(student, task, reading_of(base, task, numbers))
+    return StudentPredictor(student, base.tokenizer, task, min(numbers.max_length or base.max_length, base.max_length))
 
 
 class StudentPredictor:
@@ -36,6 +56,7 @@ class StudentPredictor:
     def __init__(self, student: EncoderStudent, tokenizer: Any, task: Task, max_length: int):
         self.student, self.tokenizer, self.task, self.max_length = student, tokenizer, task, max_length
         self.truncated = 0
+        self.known: tuple[Sequence[Example], Tokens] | None = None  # the dev rows, tokenised once
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """float32, whatever the training precision was. latency_ms is measured where there is one row."""
@@ -56,6 +77,12 @@ class StudentPredictor:
             latency_ms = (time.perf_counter() - start) * 1e3
             predictions[0] = predictions[0].model_copy(update={"latency_ms": round(latency_ms, 3)})
         return predictions
+
+    def judge(self, dev: Sequence[Example], dtype: torch.dtype) -> tuple[float, float]:
+        """See `judge`."""
+        if self.known is None or self.known[0] is not dev:
+            self.known = (dev, self.tokenise(dev))
+        return judge(self.task, dev, self.logits(dev, self.known[1], dtype))
 
     def tokenise(self, examples: Sequence[Example]) -> Tokens:
         return tokenise(self.tokenizer, [render.source_text(self.task, e) for e in examples], self.max_length)
@@ -109,51 +136,12 @@ def answer_logits(student: EncoderStudent, examples: Sequence[Example], vectors:
     return [line[: len(e.choices or ())] for line, e in zip(wide, examples, strict=True)]
 
 
-def to_prediction(task: Task, example: Example, logits: np.ndarray) -> Prediction:
-    """logits float64, as `StudentPredictor.logits` gives them per row."""
-    if task.kind is Kind.SCORE:
-        return Prediction(id=example.id, text=score_text(task, float(logits[0])))
-    allowed = render.allowed_answers(task, example)
-    best = int(np.round(logits, 4).argmax())  # padding moves the last bits: what ties but for them goes to the first
-    shares = softmax(logits)
-    order = sorted(range(len(allowed)), key=lambda i: (-shares[i], i))[:_BEST]
-    scores = {allowed[i]: round(float(shares[i]), 7) for i in order}
-    return Prediction(id=example.id, text=allowed[best], confidence=scores.get(allowed[best]), scores=scores)
-
-
-def score_text(task: Task, value: float) -> str:
-    """Clipped to the task's range and rounded to a ten-thousandth of it (four significant digits where there is none),
-    spelled as render.number spells a number. Batches move the last bits, so two of these may differ by one step."""
-    if task.low is not None and task.high is not None and task.high > task.low:
-        digits = 4 - math.ceil(math.log10(task.high - task.low))
-        value = round(min(max(value, task.low), task.high), digits)
-        return f"{min(max(value, task.low), task.high) + 0.0:g}"
-    low = task.low if task.low is not None else -math.inf
-    high = task.high if task.high is not None else math.inf
-    return f"{min(max(float(f'{value:.4g}'), low), high):g}"
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    shares = np.exp(logits - logits.max())
-    return shares / shares.sum()
-
-
-def judge(task: Task, dev: Sequence[Example], logits: Sequence[np.ndarray]) -> tuple[float, float]:
-    """(the task's metric, mean log-probability of the right answer or minus the squared error): few rows tie often.
-    logits per row, as engine.predict gives them."""
-    score = dev_score(task, dev, [to_prediction(task, e, line) for e, line in zip(dev, logits, strict=True)])
-    gold = [target(task, e) for e in dev]
-    if task.kind is Kind.SCORE:
-        return score, -float(np.mean([(line[0] - value) ** 2 for line, value in zip(logits, gold, strict=True)]))
-    return score, float(np.mean([np.log(softmax(line)[value] + 1e-12) for line, value in zip(logits, gold, strict=True)]))
-
-
 # ---- on disk ---------------------------------------------------------------------------------------------------
 
 
-def save_predictor(predictor: StudentPredictor, folder: Path) -> None:
-    """config.json, model.safetensors, tokenizer files, head.safetensors (task, kind and sizes in its metadata).
-    No pickle."""
+def save_predictor(predictor: StudentPredictor | WriterPredictor, folder: Path) -> None:
+    """config.json, model.safetensors, tokenizer files, head.safetensors (task, kind and sizes in its metadata; without a
+    tensor where the student writes). No pickle."""
     student = predictor.student
     with room_on_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,34 +150,46 @@ def save_predictor(predictor: StudentPredictor, folder: Path) -> None:
         else:
             student.backbone.save_pretrained(folder)
         predictor.tokenizer.save_pretrained(folder)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in student.head.state_dict().items()}
-        about = {
-            "head": student.head_name,
-            "hidden": student.backbone.config.hidden_size,
-            "answers": len(predictor.task.labels),
-            "adapter": student.adapter,
-            "max_length": predictor.max_length,
-            "task": predictor.task.model_dump(mode="json"),
-        }
+        about: dict[str, Any] = {"adapter": student.adapter, "max_length": predictor.max_length}
+        about["task"] = predictor.task.model_dump(mode="json")
+        weights: dict[str, Tensor] = {}
+        if isinstance(predictor, WriterPredictor):
+            reading = predictor.reading
+            about |= {"head": WRITES, "family": reading.family, "normalise": predictor.student.normalise}
+            about |= {"instruct": reading.instruct, "max_answer": reading.max_answer}
+        else:
+            head = predictor.student.head
+            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
+            about |= {"head": predictor.student.head_name, "hidden": student.backbone.config.hidden_size}
+            about |= {"answers": len(predictor.task.labels)}
         save_file(weights, folder / HEAD, metadata={"limbeck": json.dumps(about)})
 
 
-def load_predictor(folder: Path) -> StudentPredictor:
+def load_predictor(folder: Path) -> StudentPredictor | WriterPredictor:
     """Raises ModelError where a file is missing or is not what was written."""
     try:
         with safe_open(folder / HEAD, "pt") as file:
             about = json.loads(file.metadata()["limbeck"])
-        head = HEADS[about["head"]](about["hidden"], about["answers"])
-        head.load_state_dict(load_file(folder / HEAD))
         task = Task.model_validate(about["task"])
+        if about["head"] == WRITES:
+            how = (about["family"], about["instruct"], about["max_length"], about["max_answer"], about["normalise"])
+        else:
+            head = HEADS[about["head"]](about["hidden"], about["answers"])
+            head.load_state_dict(load_file(folder / HEAD))
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as broken:
         raise ModelError(
             f"the head of the student in {folder} cannot be read", str(broken), "copy the folder again, or export it again"
         ) from broken
     adapter = about.get("adapter", "")
     backbone = registry.take("adapters", adapter).load(folder) if adapter else read_model(folder)
+    tokenizer = read_tokenizer(folder)
+    if about["head"] == WRITES:
+        family, instruct, max_length, max_answer, normalise = how
+        writer = WriterStudent(backbone, family, normalise=normalise).requires_grad_(False).eval()
+        writer.adapter = adapter
+        return WriterPredictor(writer, task, Reading(tokenizer, family, instruct, max_length, max_answer))
     student = EncoderStudent(backbone, about["head"], head).requires_grad_(False).eval()
-    student.adapter, tokenizer = adapter, read_tokenizer(folder)
+    student.adapter = adapter
     return StudentPredictor(student, tokenizer, task, about["max_length"])
 
 

@@ -1,11 +1,13 @@
-"""How likely a generative model finds each allowed answer: the way such a model answers a closed question.
+"""How likely a generative model finds given answers: the way such a model answers a closed question, and what its loss is made of.
 
 Answers are scored, never parsed out of free text. An answer's end token counts too, where `with_end`: "card" is then no
-prefix of "card payment"."""
+prefix of "card payment". What answers share is computed once: the encoder's states, or the cache of a prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +16,8 @@ from torch import Tensor
 from limbeck.engine.batches import by_length
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base
 from limbeck.engine.tokens import pad, pad_id
+
+_LOGITS = 2**27  # so many numbers at once, where nothing is trained: half a gigabyte
 
 
 class Likelihood(NamedTuple):
@@ -31,61 +35,177 @@ class Pair(NamedTuple):
     answer: list[int]
 
 
-@torch.inference_mode()
-def likelihoods(base: Base, prompts: Sequence[str], answers: Sequence[Sequence[str]], with_end: bool = True) -> list[list[Likelihood]]:
-    """One list per prompt, one Likelihood per answer; batched over all pairs of like length. causal: log p(answer | prompt)
-    of the text prompt + " " + answer; seq2seq: of the decoder's text, the encoder reading the prompt."""
-    pairs = [split(base, prompt, answer, with_end) for prompt, row in zip(prompts, answers, strict=True) for answer in row]
-    flat: list[Likelihood | None] = [None] * len(pairs)
-    for batch in by_length([len(p.prompt) + len(p.answer) for p in pairs], rows=32, budget=4096):
-        score = _causal if base.family == CAUSAL else _seq2seq
-        for i, found in zip(batch, score(base, [pairs[i] for i in batch]), strict=True):
-            flat[i] = found
-    at = iter(flat)
-    return [[next(at) for _ in row] for row in answers]  # type: ignore[misc]
+class Asked(NamedTuple):
+    """One prompt and all its answers as token ids."""
+
+    prompt: list[int]
+    answers: list[list[int]]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt) + sum(map(len, self.answers))
+
+
+# ---- text -> tokens ----------------------------------------------------------------------------------------------
 
 
 def split(base: Base, prompt: str, answer: str, with_end: bool) -> Pair:
+    asked = ask(base.tokenizer, base.family, prompt, [answer], with_end)
+    return Pair(asked.prompt, asked.answers[0])
+
+
+def ask(tokenizer: Any, family: str, prompt: str, answers: Sequence[str], with_end: bool = True, *, chat: bool = False) -> Asked:
     """For a causal model prompt and answer are tokenised as one text, since a blank may belong to the answer's first
     token; the answer begins at the first token that reaches beyond the prompt. (Tokenised apart, " red" can come out as
-    two tokens that the model never saw in a row.)"""
-    eos = base.tokenizer.eos_token_id
+    two tokens that the model never saw in a row.) chat: the prompt is a chat template's, whose last character is its own:
+    no blank, no special tokens. Tokens that the answers do not agree on count to the answers, so that there is one prompt."""
+    eos = tokenizer.eos_token_id
     end = [eos] if with_end and eos is not None else []
-    if base.family == SEQ2SEQ:
-        ids = strip_end(base.tokenizer(text_target=answer)["input_ids"], eos)
-        return Pair(base.tokenizer(prompt)["input_ids"], ids + end)
-    prompt = prompt.rstrip()
-    whole = base.tokenizer(f"{prompt} {answer}", return_offsets_mapping=True)
-    ids = strip_end(whole["input_ids"], eos)
-    spans = whole["offset_mapping"][: len(ids)]
-    begins = next(i for i, (start, stop) in enumerate(spans) if stop > len(prompt))
-    return Pair(ids[:begins], ids[begins:] + end)
+    if family == SEQ2SEQ:
+        targets = tokenizer(text_target=list(answers))["input_ids"] if answers else []
+        return Asked(tokenizer(prompt)["input_ids"], [strip_end(ids, eos) + end for ids in targets])
+    stem, blank = (prompt, "") if chat else (prompt.rstrip(), " ")
+    texts = [f"{stem}{blank}{answer}" for answer in answers]
+    found = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=not chat)
+    rows = [list(ids) if chat else strip_end(ids, eos) for ids in found["input_ids"]]
+    begins = [
+        next((i for i, (_, stop) in enumerate(spans[: len(ids)]) if stop > len(stem)), len(ids))
+        for ids, spans in zip(rows, found["offset_mapping"], strict=True)
+    ]
+    cut = min(begins)
+    while any(ids[:cut] != rows[0][:cut] for ids in rows):
+        cut -= 1
+    return Asked(rows[0][:cut], [ids[cut:] + end for ids in rows])
 
 
 def strip_end(ids: list[int], eos: int | None) -> list[int]:
     return ids[:-1] if ids and ids[-1] == eos else list(ids)
 
 
-def _causal(base: Base, pairs: Sequence[Pair]) -> list[Likelihood]:
-    input_ids, attention_mask = pad([p.prompt + p.answer for p in pairs], pad_id(base.tokenizer))  # (B, T), padded right
-    labels, _ = pad([[-100] * len(p.prompt) + p.answer for p in pairs], -100)  # (B, T)
-    device = base.model.device
-    logits = base.model(input_ids=input_ids.to(device), attention_mask=attention_mask.to(device)).logits
-    return gather(logits[:, :-1], labels[:, 1:].to(device))  # position t predicts token t + 1
+# ---- tokens -> log-probabilities -----------------------------------------------------------------------------------
 
 
-def _seq2seq(base: Base, pairs: Sequence[Pair]) -> list[Likelihood]:
-    input_ids, attention_mask = pad([p.prompt for p in pairs], pad_id(base.tokenizer))
-    labels, _ = pad([p.answer for p in pairs], -100)  # (B, T)
-    device = base.model.device
-    inputs: dict[str, Any] = {"input_ids": input_ids.to(device), "attention_mask": attention_mask.to(device)}
-    logits = base.model(**inputs, labels=labels.to(device)).logits  # the model shifts the labels to the right itself
-    return gather(logits, labels.to(device))
+@torch.inference_mode()
+def likelihoods(base: Base, prompts: Sequence[str], answers: Sequence[Sequence[str]], with_end: bool = True) -> list[list[Likelihood]]:
+    """One list per prompt, one Likelihood per answer; batched over prompts of like length. causal: log p(answer | prompt)
+    of the text prompt + " " + answer; seq2seq: of the decoder's text, the encoder reading the prompt."""
+    rows = [ask(base.tokenizer, base.family, prompt, row, with_end) for prompt, row in zip(prompts, answers, strict=True)]
+    return score_rows(base.model, base.family, rows, pad_id(base.tokenizer))
 
 
-def gather(logits: Tensor, labels: Tensor) -> list[Likelihood]:
-    """logits (B, T, V) that predict labels (B, T); -100 = not part of the answer."""
-    real = labels != -100
-    log_p = torch.log_softmax(logits.float(), -1).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)  # (B, T)
-    sums, counts = (log_p * real).sum(-1).tolist(), real.sum(-1).tolist()
-    return [Likelihood(total, total / max(n, 1), n) for total, n in zip(sums, counts, strict=True)]
+def score_rows(model: Any, family: str, rows: Sequence[Asked], pad_token_id: int) -> list[list[Likelihood]]:
+    """The same for what is tokenised already. Call it without gradients."""
+    found: list[list[Likelihood]] = [[] for _ in rows]
+    for batch in by_length([row.tokens for row in rows], rows=32, budget=4096):
+        input_ids, attention_mask = pad([rows[i].prompt for i in batch], pad_token_id)
+        option_ids, option_mask = pad([a for i in batch for a in rows[i].answers], pad_token_id)
+        option_row = torch.tensor([n for n, i in enumerate(batch) for _ in rows[i].answers])
+        device = next(model.parameters()).device
+        inputs = (t.to(device) for t in (input_ids, attention_mask, option_ids, option_mask, option_row))
+        sums = answer_log_probs(model, family, *inputs).sum(-1).tolist()  # (N,)
+        counts = option_mask.sum(-1).tolist()
+        for n, total, tokens in zip(option_row.tolist(), sums, counts, strict=True):
+            found[batch[n]].append(Likelihood(total, total / max(tokens, 1), tokens))
+    return found
+
+
+def answer_log_probs(
+    model: Any, family: str, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, option_mask: Tensor, option_row: Tensor
+) -> Tensor:
+    """(N, To) float32: log-probability of every answer token after its prompt and the tokens before it, 0 on padding.
+
+    input_ids, attention_mask (B, T): prompts, padded on either side. option_ids, option_mask (N, To): answers, padded right.
+    option_row (N,): the prompt of each. A model with `takes_prompt_mask` is called with whole rows and prompt_mask, 1 on
+    the prompt's tokens."""
+    if family == SEQ2SEQ:
+        log_p = _seq2seq(model, input_ids, attention_mask, option_ids, option_row)
+    else:
+        assert family == CAUSAL
+        several = len(option_ids) > len(input_ids) and not torch.is_grad_enabled()
+        share = several and takes(model, "position_ids") and not takes_prompt_mask(model)
+        log_p = (_after_prompt if share else _whole)(model, input_ids, attention_mask, option_ids, option_mask, option_row)
+    return log_p * option_mask
+
+
+def _seq2seq(model: Any, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, row: Tensor) -> Tensor:
+    start = model.config.decoder_start_token_id
+    decoder = torch.cat([option_ids.new_full((len(option_ids), 1), start), option_ids[:, :-1]], 1)  # (N, To), shifted right
+    if takes_prompt_mask(model) or len(option_ids) == len(input_ids):
+        mask = attention_mask[row]
+        more = {"prompt_mask": mask} if takes_prompt_mask(model) else {}
+        logits = model(input_ids=input_ids[row], attention_mask=mask, decoder_input_ids=decoder, **more).logits
+        return token_log_probs(logits, option_ids)
+    states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, d), once
+    parts = []
+    for some in _portions(model, option_ids):
+        of = row[some]
+        logits = model(encoder_outputs=(states[of],), attention_mask=attention_mask[of], decoder_input_ids=decoder[some]).logits
+        parts.append(token_log_probs(logits, option_ids[some]))
+    return torch.cat(parts)
+
+
+def _whole(model: Any, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, option_mask: Tensor, row: Tensor) -> Tensor:
+    """Prompt and answer as one row, padded right; logits only from where the first answer begins."""
+    mask = torch.cat([attention_mask[row], option_mask], 1)  # (N, T + To)
+    length = int(mask.sum(1).max())
+    order = mask.argsort(dim=1, descending=True, stable=True)[:, :length]  # real tokens to the left, in order
+    ids, mask = torch.cat([input_ids[row], option_ids], 1).gather(1, order), mask.gather(1, order)
+    prompt = attention_mask.sum(1)[row]  # (N,) tokens
+    place = torch.arange(length, device=ids.device)
+    more: dict[str, Any] = {"prompt_mask": (place < prompt[:, None]).to(mask.dtype)} if takes_prompt_mask(model) else {}
+    first = max(int(prompt.min()), 1)
+    kept = place[first - 1 : -1]  # position t predicts token t + 1
+    if takes(model, "logits_to_keep"):
+        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=kept, **more).logits
+    else:
+        logits = model(input_ids=ids, attention_mask=mask, **more).logits[:, kept]
+    log_p = token_log_probs(logits, ids[:, first:])  # (N, K)
+    columns = prompt[:, None] - first + torch.arange(option_ids.shape[1], device=ids.device)
+    return log_p.gather(1, columns.clamp(max=log_p.shape[1] - 1))
+
+
+def _after_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, option_mask: Tensor, row: Tensor) -> Tensor:
+    """The prompts once, padded left; then every answer on a copy of its prompt's cache."""
+    order = attention_mask.argsort(dim=1, stable=True)
+    ids, mask = input_ids.gather(1, order), attention_mask.gather(1, order)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    keep = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
+    read = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **keep)
+    first = torch.log_softmax(read.logits[:, -1].float(), -1)[row].gather(1, option_ids[:, :1])  # (N, 1)
+    if option_ids.shape[1] == 1:
+        return first
+    further = positions[:, -1:] + 1 + torch.arange(option_ids.shape[1] - 1, device=ids.device)  # (B, To - 1)
+    parts = []
+    for some in _portions(model, option_ids):
+        past, of = copy.deepcopy(read.past_key_values), row[some]
+        past.batch_select_indices(of)
+        both = torch.cat([mask[of], option_mask[some, :-1]], 1)
+        logits = model(
+            input_ids=option_ids[some, :-1], attention_mask=both, position_ids=further[of], past_key_values=past, use_cache=True
+        ).logits
+        parts.append(token_log_probs(logits, option_ids[some, 1:]))
+    return torch.cat([first, torch.cat(parts)], 1)
+
+
+def _portions(model: Any, option_ids: Tensor) -> Iterator[slice]:
+    """Answers in portions whose logits fit into memory; all at once where gradients need them all anyway."""
+    n, length = option_ids.shape
+    size = n if torch.is_grad_enabled() else max(1, _LOGITS // (length * int(getattr(model.config, "vocab_size", 50_000))))
+    for start in range(0, n, size):
+        yield slice(start, start + size)
+
+
+def token_log_probs(logits: Tensor, ids: Tensor) -> Tensor:
+    """logits (N, T, V) that predict ids (N, T) -> (N, T) float32."""
+    with torch.autocast(logits.device.type, enabled=False):
+        return torch.log_softmax(logits.float(), -1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+
+
+def takes_prompt_mask(model: Any) -> bool:
+    return bool(getattr(model, "takes_prompt_mask", False))
+
+
+def takes(model: Any, name: str) -> bool:
+    """Does the forward of the model, or of what an adapter wraps, have this parameter?"""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return name in inspect.signature(inner.forward).parameters

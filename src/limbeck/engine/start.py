@@ -12,8 +12,10 @@ from limbeck import render
 from limbeck.engine.embed import embed
 from limbeck.engine.encoder import CosineHead, EncoderStudent, PairHead, ScoreHead, side_by_side
 from limbeck.engine.gold import target
-from limbeck.engine.load import Base
+from limbeck.engine.load import ENCODER, Base
 from limbeck.engine.numbers import Numbers
+from limbeck.engine.writer import WriterStudent, new_writer
+from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Task
 
 
@@ -21,8 +23,16 @@ def sources(task: Task, examples: Sequence[Example]) -> list[str]:
     return [render.source_text(task, e) for e in examples]
 
 
-def new_student(base: Base, task: Task, train: Sequence[Example], numbers: Numbers) -> EncoderStudent:
-    """The base with a head that already answers: class means, the base's own similarity, or ridge regression."""
+def new_student(base: Base, task: Task, train: Sequence[Example], numbers: Numbers) -> EncoderStudent | WriterStudent:
+    """A base that writes as it is; an encoder with a head that already answers: class means, the base's own similarity, or
+    ridge regression."""
+    if base.family != ENCODER:
+        if numbers.dropout is not None:
+            set_dropout(base.model, numbers.dropout)
+        return new_writer(base, task, numbers)
+    if task.kind in (Kind.TEXT, Kind.FIELDS):
+        have = f"the task is of kind {task.kind}, and {base.name} is an encoder"
+        raise UsageError("an encoder cannot write an answer", have, "take a base that writes: an encoder-decoder or a causal model")
     if task.kind is Kind.LABEL:
         head, name = cosine_head(base, task, train, numbers), "cosine"
     elif task.kind is Kind.CHOICE:
@@ -96,5 +106,6 @@ def set_dropout(model: torch.nn.Module, p: float) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = p
-        elif isinstance(getattr(module, "dropout", None), float):
-            module.dropout = p
+        for name in ("dropout", "attention_dropout", "dropout_rate"):  # what attention reads is a plain number in some families
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, p)

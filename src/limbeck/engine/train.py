@@ -1,4 +1,4 @@
-"""One recipe -> one fitted student: load the base, put a head on it, attach the adapter, train, merge."""
+"""One recipe -> one fitted student: load the base, put a head on an encoder, attach the adapter, train, merge."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from limbeck import registry, render
 from limbeck.engine import checkpoint, loop
 from limbeck.engine.device import pick_device, set_threads, settle_speed
-from limbeck.engine.load import Base, encoder_base
+from limbeck.engine.load import Base, load_base
 from limbeck.engine.numbers import read_numbers
-from limbeck.engine.predict import StudentPredictor, judge, save_predictor, size_mb
+from limbeck.engine.predict import WriterPredictor, predictor_of, save_predictor, size_mb
 from limbeck.engine.start import new_student
 from limbeck.engine.tokens import pad_id
 from limbeck.registry import Adapter, FitJob, Fitted
@@ -25,8 +25,7 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     speed = settle_speed(job)
     set_threads(speed.threads)
     numbers = read_numbers(job.recipe)
-    base = encoder_base(job.recipe.base)
-    length = min(numbers.max_length or base.max_length, base.max_length)
+    base = load_base(job.recipe.base)
     objective = job.objective or registry.take("objectives", (job.recipe.objective or "sft").partition(":")[0])
 
     student = new_student(base, job.task, job.train, numbers)
@@ -34,17 +33,17 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     student.backbone = adapter.attach(student.backbone, job.recipe)
     student.to(pick_device())
     trainable = sum(p.numel() for p in checkpoint.trainable(student).values())
-    predictor = StudentPredictor(student, base.tokenizer, job.task, length)
+    predictor = predictor_of(student, base, job.task, numbers)
+    reads = {"reading": predictor.reading} if isinstance(predictor, WriterPredictor) else {}
     train = job.train if numbers.weight_by_confidence else [e.model_copy(update={"confidence": None}) for e in job.train]
-    features = objective.features(job.task, train, base.tokenizer, length)
-    dev = predictor.tokenise(job.dev)
+    features = objective.features(job.task, train, base.tokenizer, predictor.max_length, **reads)
     dtype = torch.bfloat16 if speed.dtype == "bfloat16" else torch.float32
     progress = members(
         numbers.members,
         loop.Training(
             model=student, objective=objective, features=features, numbers=numbers, pad_token_id=pad_id(base.tokenizer),
             seed=job.seed, folder=job.folder, fingerprint=fingerprint(job, base), bf16=dtype is torch.bfloat16,
-            judge=(lambda: judge(job.task, job.dev, predictor.logits(job.dev, dev, dtype=dtype))) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
+            judge=(lambda: predictor.judge(job.dev, dtype)) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
         ),
     )  # fmt: skip
     student.backbone = adapter.merge(student.backbone) if adapter.merge else student.backbone

@@ -1,4 +1,5 @@
-"""Supervised fine-tuning: cross-entropy over the allowed answers, squared error for scores."""
+"""Supervised fine-tuning: cross-entropy over the allowed answers, squared error for scores; for students that write,
+cross-entropy of the answer's tokens (writing_losses)."""
 
 from __future__ import annotations
 
@@ -10,15 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck import render
+from limbeck.engine.encoder import side_by_side
 from limbeck.engine.gold import target
 from limbeck.engine.tokens import tokenise
+from limbeck.engine.writer import Reading, Written, writing_features
 from limbeck.registry import Objective
 from limbeck.types import Example, Kind, Task
 
 
-def features(task: Task, examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
+def features(
+    task: Task, examples: Sequence[Example], tokenizer: Any, max_length: int, reading: Reading | None = None
+) -> list[dict[str, Any]]:
     """One item per row: input_ids; labels (an index, or the score); options (a list per option) for choices;
-    truncated (0 or 1); weight, where a row carries a confidence. Raises BadRows where an answer is none of the task's."""
+    truncated (0 or 1); weight, where a row carries a confidence. Raises BadRows where an answer is none of the task's.
+    reading: of a student that writes, whose items engine.writer makes."""
+    if reading is not None:
+        return weighted(writing_features(task, examples, reading), examples)
     tokens = tokenise(tokenizer, [render.source_text(task, e) for e in examples], max_length)
     items: list[dict[str, Any]] = [
         {"input_ids": ids, "labels": target(task, e), "truncated": int(whole > len(ids))}
@@ -29,6 +37,10 @@ def features(task: Task, examples: Sequence[Example], tokenizer: Any, max_length
         ids_of = dict(zip(texts, tokenise(tokenizer, texts, max_length).ids, strict=True))
         for item, e in zip(items, examples, strict=True):
             item["options"] = [ids_of[c] for c in e.choices or ()]
+    return weighted(items, examples)
+
+
+def weighted(items: list[dict[str, Any]], examples: Sequence[Example]) -> list[dict[str, Any]]:
     if any(e.confidence is not None for e in examples):
         for item, e in zip(items, examples, strict=True):
             item["weight"] = 1.0 if e.confidence is None else e.confidence
@@ -39,7 +51,13 @@ def loss(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]
     """batch as engine.batches.collate makes it; whole labels are answers, real ones are scores."""
     inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "weight")}
     labels = batch["labels"]
-    logits, unit, label_smoothing = model(**inputs)
+    found = model(**inputs)
+    if isinstance(found, Written):
+        parts = writing_losses(found, labels)
+        return mean(torch.stack(list(parts.values())).sum(0), batch.get("weight")), {
+            name: float(each.detach().mean()) for name, each in parts.items()
+        }
+    logits, unit, label_smoothing = found
     if labels.is_floating_point():
         each = F.mse_loss(logits / unit, labels / unit, reduction="none")
     else:
@@ -64,4 +82,32 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     return -((1 - label_smoothing) * right + label_smoothing * spread)
 
 
-SFT = Objective(name="sft", kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE), features=features, loss=loss)
+# ---- of students that write ------------------------------------------------------------------------------------------
+
+SAFE = 1e-2  # of T-Few's code (r-three/t-few 114dece, EncoderDecoder.py:85): log 0 of a token that is quite sure
+
+
+def writing_losses(found: Written, labels: Tensor) -> dict[str, Tensor]:
+    """{name: (B,)}, weight 1 each; labels (B,): the place of the right answer among its row's. T-Few (Liu et al. 2022, arXiv
+    2205.05638, section 3.2); p over the tokens t of an answer, T of them:
+
+    lm  -1/T sum log p(right answer)
+    ul  -sum log(1 - p) over the tokens of all wrong answers / their number
+    ln  cross-entropy of softmax over answers of 1/T sum log p"""
+    log_p, mask, row, losses, smoothing = found
+    tokens = mask.sum(-1)  # (N,)
+    means = log_p.sum(-1) / tokens.clamp(min=1)  # (N,)
+    counts = torch.bincount(row, minlength=len(labels))
+    gold = counts.cumsum(0) - counts + labels  # (B,) the place of each right answer in N
+    parts = {"lm": -means[gold]}
+    if "ul" in losses:
+        wrong = torch.ones_like(tokens).index_fill(0, gold, 0)  # (N,)
+        unlikely = -(torch.log(1 - log_p.exp() + SAFE) * mask).sum(-1) * wrong
+        total = unlikely.new_zeros(len(labels)).index_add(0, row, unlikely)
+        parts["ul"] = total / unlikely.new_zeros(len(labels)).index_add(0, row, (tokens * wrong).to(unlikely.dtype)).clamp(min=1)
+    if "ln" in losses:
+        parts["ln"] = cross_entropy(side_by_side(means, row, len(labels)), labels, smoothing)
+    return parts
+
+
+SFT = Objective(name="sft", kinds=tuple(Kind), features=features, loss=loss)

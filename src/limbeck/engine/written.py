@@ -1,0 +1,117 @@
+"""A student that writes as a Predictor: closed answers by likelihood, the others by greedy decoding; alone or in any batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from limbeck import render
+from limbeck.engine.answers import judge, to_prediction
+from limbeck.engine.batches import by_length
+from limbeck.engine.generate import decode, prompt_ids
+from limbeck.engine.gold import dev_score
+from limbeck.engine.score import score_rows
+from limbeck.engine.tokens import pad_id
+from limbeck.engine.writer import CLOSED, Reading, WriterStudent, gold_text
+from limbeck.types import Example, Kind, Prediction, Status, Task
+
+
+class WriterPredictor:
+    """student, task: as trained. reading: how a row becomes tokens. truncated: rows cut so far."""
+
+    def __init__(self, student: WriterStudent, task: Task, reading: Reading):
+        self.student, self.task, self.reading = student, task, reading
+        self.tokenizer, self.max_length = reading.tokenizer, reading.max_length
+        self.truncated = 0
+
+    def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        """float32, whatever the training precision was. latency_ms is measured where there is one row."""
+        start = time.perf_counter()
+        found = self.answers([e for e in inputs if self.task.kind is not Kind.CHOICE or e.choices], torch.float32)
+        by_id = iter(found)
+        nothing = "the row has no options to choose from"
+        predictions = [
+            next(by_id) if self.task.kind is not Kind.CHOICE or e.choices else Prediction(id=e.id, status=Status.ERROR, detail=nothing)
+            for e in inputs
+        ]
+        self.truncated += sum("input cut" in p.detail for p in found)
+        if len(inputs) == 1:
+            latency_ms = (time.perf_counter() - start) * 1e3
+            predictions[0] = predictions[0].model_copy(update={"latency_ms": round(latency_ms, 3)})
+        return predictions
+
+    def answers(self, examples: Sequence[Example], dtype: torch.dtype) -> list[Prediction]:
+        if self.task.kind not in CLOSED:
+            return self.write(examples, dtype)
+        cuts: list[dict[str, Any]] = []
+        logits = self.logits(examples, dtype, cuts)
+        return [to_prediction(self.task, e, line).model_copy(update=cut) for e, line, cut in zip(examples, logits, cuts, strict=True)]
+
+    def logits(
+        self, examples: Sequence[Example], dtype: torch.dtype = torch.float32, cuts: list[dict[str, Any]] | None = None
+    ) -> list[np.ndarray]:
+        """Per row: (its allowed answers,) log-probabilities, summed over tokens or their mean. cuts: gets tokens_in and detail."""
+        rows = []
+        for e in examples:
+            asked, whole = self.reading.asked(self.task, e, render.allowed_answers(self.task, e))
+            rows.append(asked)
+            if cuts is not None:
+                cuts.append(self.cut(len(asked.prompt), whole))
+        with self.answering(dtype):
+            found = score_rows(self.student.backbone, self.student.family, rows, pad_id(self.tokenizer))
+        mean = self.student.normalise == "mean"
+        return [np.array([one.mean if mean else one.log_prob for one in line]) for line in found]
+
+    def write(self, examples: Sequence[Example], dtype: torch.dtype) -> list[Prediction]:
+        """Greedy, in batches of like length; render reads what was written."""
+        prompts, cuts = [], []
+        for e in examples:
+            text, size, whole = self.reading.prompt(self.task, e)
+            prompts.append(prompt_ids(self.tokenizer, self.student.family, text))
+            cuts.append(self.cut(size, whole))
+        found: list[Prediction | None] = [None] * len(examples)
+        for batch in by_length([len(p) + self.reading.max_answer for p in prompts], rows=32):
+            with self.answering(dtype):
+                texts = decode(
+                    self.student.backbone, self.tokenizer, self.student.family, [prompts[i] for i in batch], self.reading.max_answer
+                )
+            for i, written in zip(batch, texts, strict=True):
+                text, status = render.answer(self.task, examples[i], written.text)
+                said = [cuts[i]["detail"], f"it wrote {written.text[:200]!r}" if status is not Status.OK else ""]
+                said.append("cut off at max_answer" if written.finish == "length" else "")
+                facts = {**cuts[i], "tokens_out": written.tokens, "detail": "; ".join(part for part in said if part)}
+                found[i] = Prediction(id=examples[i].id, text=text, status=status, **facts)
+        return [p for p in found if p is not None]
+
+    def cut(self, size: int, whole: int) -> dict[str, Any]:
+        return {
+            "tokens_in": size,
+            "detail": f"input cut: the prompt is {size} tokens; whole it has {whole}" if whole > self.max_length else "",
+        }
+
+    def judge(self, dev: Sequence[Example], dtype: torch.dtype) -> tuple[float, float]:
+        """See `judge`; the tie-breaker of what is written: mean log-probability per token of the right answer."""
+        if self.task.kind in CLOSED:
+            return judge(self.task, dev, self.logits(dev, dtype))
+        score = dev_score(self.task, dev, self.write(dev, dtype))
+        rows = [self.reading.asked(self.task, e, [gold_text(self.task, e)])[0] for e in dev]
+        with self.answering(dtype):
+            found = score_rows(self.student.backbone, self.student.family, rows, pad_id(self.tokenizer))
+        return score, float(np.mean([line[0].mean for line in found]))
+
+    @contextmanager
+    def answering(self, dtype: torch.dtype) -> Iterator[None]:
+        """Eval mode, no gradients; dtype other than float32 only to choose an epoch."""
+        training = self.student.training
+        self.student.eval()
+        device = next(self.student.parameters()).device
+        try:
+            with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+                yield
+        finally:
+            self.student.train(training)
