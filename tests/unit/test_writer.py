@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 
 from limbeck.engine.batches import collate
 from limbeck.engine.generate import decode, prompt_ids
+from limbeck.engine.groups import parameter_groups
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base, load_base
-from limbeck.engine.loop import parameter_groups
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.predict import load_predictor, predictor_of, save_predictor
 from limbeck.engine.score import answer_log_probs
