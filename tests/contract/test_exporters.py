@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 
 import limbeck
 from limbeck import registry
+from limbeck.engine.load import CAUSAL, SEQ2SEQ
 from limbeck.errors import ModelError, UsageError
 from limbeck.registry import FitJob, Fitted
 from limbeck.testing import adapters, exporters
@@ -27,6 +28,16 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_exported_student_answers_as_evaluated(name: str, case: tuple[FitJob, Fitted], tmp_path: Path) -> None:
     destination = exporters.writes_files_that_are_there(name, *case, tmp_path)
     exporters.answers_as_evaluated(*case, destination, tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("kind", [Kind.LABEL, Kind.TEXT])
+@pytest.mark.parametrize("family", [SEQ2SEQ, CAUSAL])
+def test_exported_student_that_writes_answers_as_evaluated(family: str, kind: Kind, tmp_path: Path) -> None:
+    base = toy(tmp_path / "base", family)
+    job = adapters.job_of("lora", kind, str(base), tmp_path / "fit", epochs=3)
+    fitted = adapters.fit(job)
+    destination = exporters.writes_files_that_are_there("folder", job, fitted, tmp_path)
+    exporters.answers_as_evaluated(job, fitted, destination, tmp_path / "elsewhere")
 
 
 @pytest.fixture

@@ -88,6 +88,45 @@ def test_shared_prompts_give_what_whole_rows_give(base: Base, left: bool) -> Non
     torch.testing.assert_close(shared, whole.detach(), atol=1e-5, rtol=1e-5)
 
 
+def test_with_the_wrong_answers_too_a_batch_is_the_mean_of_its_rows(base: Base) -> None:
+    task, rows = eight_rows(Kind.CHOICE)
+    numbers = Numbers(losses="lm+ul+ln", dropout=0.0)
+    student = new_student(base, task, rows, numbers).eval()
+    items = features(task, rows, base.tokenizer, 64, reading=reading_of(base, task, numbers))
+    assert [len(item["options"]) for item in items] == [len(row.choices) for row in rows]
+    with torch.no_grad():
+        whole, parts = loss(student, collate(items, 0))
+        each = [loss(student, collate([item], 0))[0].item() for item in items]
+    assert whole.item() == pytest.approx(sum(each) / len(each), abs=1e-4)
+    assert set(parts) == {"lm", "ul", "ln"} and whole.item() == pytest.approx(sum(parts.values()), abs=1e-4)
+
+
+def test_a_model_that_asks_for_it_is_told_which_tokens_are_the_prompt(base: Base) -> None:
+    from limbeck.engine.tokens import pad
+
+    seen = []
+
+    class Told(torch.nn.Module):
+        takes_prompt_mask = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.config = base.model, base.model.config
+
+        def forward(self, prompt_mask, **inputs):
+            seen.append((prompt_mask, inputs["attention_mask"]))
+            return self.inner(**inputs)
+
+    input_ids, mask = pad([[2, 9, 10, 11], [2, 13]], 0, left=True)
+    option_ids, option_mask = pad([[20, 3], [21, 22, 3], [24, 3]], 0)
+    row = torch.tensor([0, 1, 1])
+    plain = answer_log_probs(base.model, base.family, input_ids, mask, option_ids, option_mask, row)
+    told = answer_log_probs(Told(), base.family, input_ids, mask, option_ids, option_mask, row)
+    torch.testing.assert_close(told, plain, atol=1e-5, rtol=1e-5)
+    assert [m.sum(1).tolist() for m, _ in seen] == [[4, 2, 2]]
+    assert all((m <= attention).all() for m, attention in seen)
+
+
 def test_losses_that_need_wrong_answers_are_refused_for_text(base: Base) -> None:
     task, _ = eight_rows(Kind.TEXT)
     with pytest.raises(UsageError, match="wrong answers"):

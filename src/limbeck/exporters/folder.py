@@ -138,6 +138,10 @@ def answers(task: Task) -> str:
         return "One of: " + ", ".join(f"`{label}`" for label in task.labels) + "."
     if task.kind is Kind.CHOICE:
         return "One of the options that come with each input."
+    if task.kind is Kind.TEXT:
+        return "Free text."
+    if task.kind is Kind.FIELDS:
+        return f"One JSON object that fits `{task.output_schema or '{}'}`."
     return f"A number{render.span(task)}."
 
 
