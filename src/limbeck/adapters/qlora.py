@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from limbeck.adapters.lora import rank_of
+from limbeck.adapters.lora import read_args
 from limbeck.need import need
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe, Task, Value
@@ -24,7 +24,7 @@ def attach(model: Any, recipe: Recipe) -> Any:
     from limbeck.engine.lowrank import linears, swap
 
     bitsandbytes, peft = need("bitsandbytes", extra="quant"), need("peft", extra="train")
-    layers, rank = linears(model), rank_of(recipe)
+    layers, rank = linears(model), read_args(recipe)[0]
     model.requires_grad_(False)
     keep = set(getattr(model, "_keep_in_fp32_modules", None) or ())
     for name, layer in layers.items():
@@ -102,7 +102,7 @@ def dequantised(layer: Any) -> Any:
 
 
 def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
-    rank = rank_of(recipe)
+    rank = read_args(recipe)[0]
     why = "as written in the recipe" if recipe.args else "as lora's; the paper's 64 is for bases of billions"
     return [
         Value(name="rank", value=rank, why=why),
