@@ -80,7 +80,7 @@ def merge(model: Any) -> Any:
 def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
     few = "T-Few's recipe (section 3.3 of the paper, configs of its code)"
     return [
-        Value(name="lr", value=3e-3, why=f"{few}: vectors that start at one take a large step"),
+        Value(name="lr", value=1e-2, why="better than 3e-3 (T-Few's, for 1,000 steps) on valid of banking77 and sst2, minilm, 45 steps"),
         Value(name="weight_decay", value=0.0, why=f"{few}; decay would pull the vectors to zero, and they start at one"),
         Value(name="warmup", value=0.06, why=few),
         Value(name="interpolate", value=1.0, why="few numbers move, none of them far"),

@@ -74,7 +74,7 @@ def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
         Value(name="positions", value=positions, why=why),
         Value(name="tied", value=False, why="first and last tokens have edits of their own, as in the paper's GLUE runs (tables 9 to 11)"),
         Value(name="edit_dropout", value=0.05, why="of the edit alone; the paper's usual value on GLUE (tables 9 to 11)"),
-        Value(name="lr", value=9e-4, why="the paper's for GLUE is 3e-4 to 9e-4, for commonsense and arithmetic 9e-4"),
+        Value(name="lr", value=3e-3, why="best of 9e-4 (the paper's), 3e-3 and 1e-2 on valid of banking77 and sst2, minilm, 45 steps"),
         Value(name="weight_decay", value=0.0, why="as in the paper's GLUE runs; the edit is small, and its rows ignore their scale"),
     ]
 
