@@ -48,6 +48,7 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
     with folder.locked(), closing(Store(folder.store, cap_usd=settings.budget_usd, log=log)) as store:
         log.path = folder.events
         log.event("run", settings=settings.model_dump(mode="json"))
+        keep_embeddings(folder)
         announce(folder, given, log)
         save_prompt(folder, given)
         task = find_task(folder, given, store, log)
@@ -71,6 +72,7 @@ def rows(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> tuple[
     folder.create()
     with folder.locked(), closing(Store(folder.store, cap_usd=settings.budget_usd, log=log)) as store:
         log.path = folder.events
+        keep_embeddings(folder)
         save_prompt(folder, given)
         task = find_task(folder, given, store, log)
         made = make_rows(folder, given, task, store, log, began)
@@ -144,9 +146,12 @@ def make_rows(folder: RunFolder, given: Given, task: Task, store: Store, log: Lo
         supply.write(folder, found)
         if found.complete:
             folder.mark_done("rows", inputs, supply.files(folder))
+        for text in found.said:
+            log.event("note", text=text)
+        if not found.complete:
+            log.warn("not all rows could be made: money, time or the provider; the same command goes on")
     given.supplied, put_aside = supply.read(folder)
     given.rejected += put_aside
-    given.warnings += supply.facts(folder)["said"]
     return given.supplied
 
 
@@ -252,6 +257,7 @@ def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
         {
             **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds", "labels_usd") if k in before},
             "settings": given.settings.model_dump(mode="json"),
+            "curated": supply.facts(folder)["said"],
             "versions": versions(),
             "sizes": {"train": plan.sizes.train, "dev": plan.sizes.dev, "test": plan.sizes.test, "unlabelled": plan.sizes.unlabelled},
             "warnings": list(dict.fromkeys([*examples.get("warnings", []), *given.warnings])),
@@ -365,14 +371,19 @@ def set_up_bench(
     )
 
 
+def keep_embeddings(folder: RunFolder) -> None:
+    """From here on: a resumed run reads the vectors that it read before."""
+    if importlib.util.find_spec("torch") is not None:
+        from limbeck.engine.embed import remember
+
+        remember(folder.path / "2-index" / "embeddings")
+
+
 def settle_speed(folder: RunFolder, given: Given, log: Log) -> dict[str, Any]:
     """Threads and precision, measured once and kept: a resumed run computes as it began. {} without the train extra."""
     if importlib.util.find_spec("torch") is None:
         return {}
     from limbeck.engine.device import measure
-    from limbeck.engine.embed import remember
-
-    remember(folder.path / "2-index" / "embeddings")
     kept = json.loads(folder.settings.read_bytes()).get("speed")
     if kept and given.settings.threads in (None, kept["threads"]):
         return dict(kept)

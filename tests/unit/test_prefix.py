@@ -121,3 +121,10 @@ def test_a_decoder_only_base_reuses_under_either_padding(tmp_path: Path) -> None
         assert ours.requires_grad
     real = wide[1].bool()
     torch.testing.assert_close(ours[real], plain[real])
+
+
+def test_lora_above_frozen_layers_reuses_them(base: str, tmp_path: Path) -> None:
+    job = job_of("lora", Kind.LABEL, base, tmp_path, freeze_layers=1, rank=4)
+    model = registry.take("adapters", "lora").attach(load_base(base).model, job.recipe)
+    assert prefix.frozen_layers(model) == 1
+    assert not [n for n, p in model.named_parameters() if p.requires_grad and ".0." in n]

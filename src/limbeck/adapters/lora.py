@@ -29,10 +29,13 @@ VARIANTS = ("dora", "rslora", "pissa")
 
 
 def attach(model: Any, recipe: Recipe) -> Any:
-    """Every linear layer of the model's layers gets an A and a B; nothing else moves. Raises UsageError where there is none."""
+    """Every linear layer of the model's layers gets an A and a B, of the upper ones alone with `freeze_layers`; nothing else
+    moves. Raises UsageError where there is none."""
+    from limbeck.engine.numbers import read_numbers
+
     peft = need("peft", extra="train")
     rank, variants = read_args(recipe)
-    layers = linear_layers(model)
+    layers = linear_layers(model, read_numbers(recipe).freeze_layers)
     config = peft.LoraConfig(
         r=rank,
         lora_alpha=recipe.value("alpha", default_alpha(rank, variants)),
@@ -52,14 +55,14 @@ def attach(model: Any, recipe: Recipe) -> Any:
     return wrapped
 
 
-def linear_layers(model: Any) -> dict[str, Any]:
-    """{full name: module} of the Linear and Conv1D modules inside the model's layers."""
+def linear_layers(model: Any, above: int = 0) -> dict[str, Any]:
+    """{full name: module} of the Linear and Conv1D modules inside the model's layers, but for the lowest `above` of them."""
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
     from limbeck.engine.load import layers_of
 
-    inside = {id(m) for m in layers_of(model).modules()}
+    inside = {id(m) for layer in list(layers_of(model))[above:] for m in layer.modules()}
     found = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and id(m) in inside}
     if not found:
         raise UsageError(

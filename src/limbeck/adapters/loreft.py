@@ -84,7 +84,7 @@ def record(name: str) -> Adapter:
         name=name,
         group="student",
         args=f"{_RANK}|{_POSITIONS}",
-        kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE),
+        kinds=tuple(Kind),
         modifiers=("rows", "objective"),
         attach=attach,
         merge=None,

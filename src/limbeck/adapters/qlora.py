@@ -107,6 +107,7 @@ def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
     return [
         Value(name="rank", value=rank, why=why),
         Value(name="alpha", value=2 * rank, why="twice the rank, the usual scale of 2"),
+        Value(name="optimizer", value="paged_adamw", why="on a GPU its state may leave for the host's memory; on a CPU plain AdamW"),
         Value(name="lora_dropout", value=0.0, why="as in the reference recipe below 13 billion parameters without instruction data"),
     ]
 
@@ -115,7 +116,7 @@ QLORA = Adapter(
     name="qlora",
     group="student",
     args=r"r[1-9]\d*",
-    kinds=(Kind.LABEL, Kind.CHOICE, Kind.SCORE),
+    kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,
     merge=merge,

@@ -23,7 +23,7 @@ def sentence(event: dict[str, Any]) -> str | None:
         return f"   {event['recipe']} on {event['split']}"
     if name == "warning":
         return f"   warning: {event['text']}"
-    if name == "stale":
+    if name in ("stale", "note"):
         return f"   {event['text']}"
     if name == "plan":
         span = f"{clock(event['seconds_low'])} to {clock(event['seconds_high'])}"

@@ -24,6 +24,7 @@ from limbeck.engine import checkpoint, prefix
 from limbeck.engine.batches import LengthBatches, collate, length_of
 from limbeck.engine.groups import parameter_groups
 from limbeck.engine.numbers import Numbers
+from limbeck.need import need
 from limbeck.registry import Note, Objective
 
 Judge = Callable[[], tuple[float, float]]  # (dev score, tie-breaker) of the model as it is; higher is better
@@ -137,8 +138,11 @@ class Loop(Trainer):
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            fused = self.args.device.type in ("cpu", "cuda")
-            self.optimizer = torch.optim.AdamW(parameter_groups(self.model, self.job.numbers), fused=fused)
+            groups, where = parameter_groups(self.model, self.job.numbers), self.args.device.type
+            if self.job.numbers.optimizer == "paged_adamw" and where == "cuda":  # elsewhere there is nothing to page out
+                self.optimizer = need("bitsandbytes", extra="quant").optim.PagedAdamW32bit(groups)
+            else:
+                self.optimizer = torch.optim.AdamW(groups, fused=where in ("cpu", "cuda"))
         return self.optimizer
 
     def compute_loss(

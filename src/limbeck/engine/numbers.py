@@ -49,6 +49,7 @@ class Numbers:
     members: int = 1
     patience: int = 4
     slack: float = 0.0
+    optimizer: str = "adamw"  # adamw | paged_adamw, whose state may leave a full GPU for the host's memory
     reuse_prefix: bool = True
     weight_by_confidence: bool = True
     loraplus: float = 1.0

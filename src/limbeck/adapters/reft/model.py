@@ -37,6 +37,8 @@ class ReftModel(nn.Module):
     """base_model: as given. reft_config: {adapter name: ReftConfig}. interventions.<adapter>.<layer>.<unit>: the parameters.
     Whatever else is asked of it (config, device, get_input_embeddings, ...) the base answers."""
 
+    takes_prompt_mask = True  # the engine then says which tokens are the prompt, in training, scoring and generation alike
+
     def __init__(self, model: Any, config: ReftConfig, adapter_name: str = "default", trainable: bool = True):
         super().__init__()
         if isinstance(model, ReftModel):
