@@ -7,8 +7,9 @@ STAMP  := $(VENV)/.installed
 # torch: a local folder of wheels where one is named, the CPU build where there is no GPU, else what the index gives
 TORCH  := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),$(if $(shell command -v nvidia-smi),,--torch-backend=cpu))
 export HF_HUB_OFFLINE ?= 1
+STUDIES := $(addprefix bench-,adapters banking77 bases cqa curation estimate generation gpu prefix quant reft retrieval throughput)
 
-.PHONY: setup try test slow lint bench bench-banking77 bench-cqa docs clean
+.PHONY: setup try test slow lint docs clean bench $(STUDIES)
 
 setup: $(STAMP)
 
@@ -35,14 +36,17 @@ lint: setup
 	$(BIN)/ruff check --fix src tests examples bench
 	$(BIN)/mypy
 
+# the quick tables; bench-<name> is that study's core
 bench: setup
+	$(BIN)/python bench/retrieval/bench.py
+	$(BIN)/python bench/bases/bench.py
 	$(BIN)/python bench/banking77/bench.py --seeds 0 --name quick
 
-bench-banking77: setup
-	$(BIN)/python bench/banking77/bench.py
+bench-adapters: setup
+	$(BIN)/limbeck bench adapters
 
-bench-cqa: setup
-	$(BIN)/python bench/cqa/bench.py
+bench-banking77 bench-bases bench-cqa bench-curation bench-estimate bench-generation bench-gpu bench-prefix bench-quant bench-reft bench-retrieval bench-throughput: setup
+	$(BIN)/python bench/$(@:bench-%=%)/bench.py
 
 docs: setup
 	$(BIN)/python docs/commands.py > docs/commands.md

@@ -384,6 +384,7 @@ def settle_speed(folder: RunFolder, given: Given, log: Log) -> dict[str, Any]:
     if importlib.util.find_spec("torch") is None:
         return {}
     from limbeck.engine.device import measure
+
     kept = json.loads(folder.settings.read_bytes()).get("speed")
     if kept and given.settings.threads in (None, kept["threads"]):
         return dict(kept)
