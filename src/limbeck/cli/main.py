@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from limbeck.cli.lazy import lazy
 from limbeck.errors import LimbeckError
 
 COMMANDS = {
@@ -28,24 +28,7 @@ COMMANDS = {
 }
 
 
-class Lazy(click.Group):
-    """Knows its commands by name and line; imports one when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[name][0].partition(":")
-        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=lazy(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="limbeck")
 def limbeck() -> None:
     """Turn a task prompt into a small model that you own, and prove whether it beats the prompt.
