@@ -197,7 +197,7 @@ def made_up(task: Task) -> Example:
 
 ROWS_A_CALL = 5
 WASTE_LOW, WASTE_HIGH = 1.0, 2.5  # rows asked for per row kept: duplicates, malformed rows, shares of labels
-SHOTS_LOW, SHOTS_HIGH = 3, 20  # demonstrations in a prompt that makes rows, the user's and our own
+SHOTS_LOW, SHOTS_HIGH = 2, 14  # demonstrations in a prompt that makes rows, the user's and our own
 LEAD_TOKENS = (150, 900)  # of a template that makes rows: its rules, topics, labels that are rare
 
 
@@ -231,7 +231,8 @@ def estimate_generation(
     if votes > 0:
         judge = labeller or teacher
         vote = one_call(task, None, some, some, judge, 0)
-        least_votes = min(votes, 2)  # where the first agree, the others need not be asked
-        made += Usd(vote.low * n * least_votes, vote.high * n * WASTE_HIGH / 1.5 * votes * ASKED_AGAIN)
-        calls += n * votes
+        own = 0 if labeller else 1  # the answer that an input came with is a vote
+        fewest, most_votes = min(votes, 2) - own, votes - own  # where the first agree, the others need not be asked
+        made += Usd(vote.low * n * fewest, vote.high * n * most_votes * ASKED_AGAIN)
+        calls += round(n * (fewest + most_votes) / 2)
     return made.low, made.high, calls

@@ -90,15 +90,15 @@ def test_votes_are_paid_for_at_the_labellers_price():
     dear = teacher(Price(usd_per_mtok_in=100.0, usd_per_mtok_out=400.0))
     none, five = estimate_generation(TASK, 200, 0, teacher(), ROWS), estimate_generation(TASK, 200, 5, teacher(), ROWS)
     second = estimate_generation(TASK, 200, 5, teacher(), ROWS, labeller=dear)
-    assert none[1] < five[1] < second[1] and five[2] == none[2] + 1000
-    assert second[0] - none[0] == pytest.approx(100 * (five[0] - none[0]))
+    assert none[1] < five[1] < second[1] and five[2] == none[2] + 200 * (1 + 4) / 2
+    assert second[0] - none[0] == pytest.approx(200 * (five[0] - none[0])), "the first teacher's own answers do not vote then"
 
 
 def test_a_prompt_alone_is_enough_to_estimate_with():
     shown = TASK.model_copy(update={"demonstrations": (Demonstration(input="where is it", output="delivery"),)})
     for task in (TASK, shown):
         low, high, calls = estimate_generation(task, 100, 3, teacher())
-        assert 0 < low < high and calls > 300
+        assert 0 < low < high and calls > 150
     assert told("prompt@teacher", rows=()).usd_low > 0
     assert ASKED_AGAIN > 1
 
