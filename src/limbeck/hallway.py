@@ -7,37 +7,33 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import platform
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import candidates, compare, making, recipes, registry, render, starting, supply
+from limbeck import candidates, compare, making, registry, render, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
-from limbeck.estimate import Estimate, estimate, with_making
 from limbeck.log import Log
+from limbeck.planning import (
+    Plan,
+    asker,
+    keep_embeddings,
+    make_plan,
+    settle_speed,
+    sizes_of,
+    supply_plan,
+    update_settings,
+    write_settings,
+)
 from limbeck.preflight import Given, by_rules, cut, preflight, rows_sha
-from limbeck.registry import Ask, Teacher
+from limbeck.registry import Teacher
 from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_json, write_lines
 from limbeck.tasks import by_teacher
 from limbeck.teachers.store import Store
 from limbeck.types import Example, Recipe, Report, Settings, Splits, Task, sha_of
 from limbeck.verdict import Choice
-
-
-@dataclass
-class Plan:
-    """What is going to be done, and what it may take."""
-
-    task: Task
-    sizes: recipes.Sizes
-    recipes: list[Recipe]
-    estimate: Estimate
 
 
 def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
@@ -48,7 +44,7 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
     with folder.locked(), closing(Store(folder.store, cap_usd=settings.budget_usd, log=log)) as store:
         log.path = folder.events
         log.event("run", settings=settings.model_dump(mode="json"))
-        keep_embeddings(folder)
+        keep_embeddings(folder, given)
         announce(folder, given, log)
         save_prompt(folder, given)
         task = find_task(folder, given, store, log)
@@ -72,7 +68,7 @@ def rows(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> tuple[
     folder.create()
     with folder.locked(), closing(Store(folder.store, cap_usd=settings.budget_usd, log=log)) as store:
         log.path = folder.events
-        keep_embeddings(folder)
+        keep_embeddings(folder, given)
         save_prompt(folder, given)
         task = find_task(folder, given, store, log)
         made = make_rows(folder, given, task, store, log, began)
@@ -178,42 +174,6 @@ def find_examples(folder: RunFolder, given: Given, task: Task, log: Log) -> Spli
 # ---- recipes, with the estimate before money is spent ----------------------------------------------------------------
 
 
-def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> tuple[recipes.Sizes, list[Example], list[Example]]:
-    """(sizes, training rows, the other rows)."""
-    by_id = {r.id: r for r in rows}
-    train = [by_id[i] for i in splits.train.ids]
-    sizes = recipes.Sizes(
-        train=len(train),
-        dev=len(splits.dev.ids),
-        test=len(splits.test.ids),
-        unlabelled=len(given.unlabelled) if given.teacher else 0,
-        labels=len(task.labels),
-        chars=sum(len(r.input) for r in train) / max(1, len(train)),
-        options=sum(len(r.choices or ()) for r in train) / max(1, len(train)),
-    )
-    in_train = set(splits.train.ids)
-    return sizes, train, [r for r in rows if r.id not in in_train]
-
-
-def supply_plan(given: Given, task: Task) -> tuple[Plan, Splits]:
-    """Before there are rows: as many as are wanted, as long as the demonstrations are."""
-    sizes, train, splits = supply.expected(given, task)
-    return make_plan(given, task, sizes, train), splits
-
-
-def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Example], asked: Sequence[Example] = ()) -> Plan:
-    """asked: the rows of dev and test, and those without a label, which a teacher would be asked about."""
-    teacher = given.teacher
-    usual = recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
-    wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
-    planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
-    foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed)
-    if teacher is not None and given.makes_rows and not given.supplied:
-        n = int(supply.how_many(task, given.settings).value)
-        foreseen = with_making(foreseen, task, n, given.settings.votes, teacher, [*given.gold, *train], given.labeller)
-    return Plan(task, sizes, planned, foreseen)
-
-
 def find_bases(folder: RunFolder, given: Given, task: Task, splits: Splits, store: Store, log: Log) -> None:
     """Where neither candidates nor rows are the user's, the base is looked for too; --bases N does so in any case."""
     settings = given.settings
@@ -247,38 +207,6 @@ def find_recipes(folder: RunFolder, given: Given, task: Task, splits: Splits, lo
     if plan.estimate.usd_low > settings.budget_usd:
         log.warn(f"the estimate starts at ${plan.estimate.usd_low:.2f} and the cap is ${settings.budget_usd:.2f}: prompts will be partial")
     return plan
-
-
-def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
-    examples = folder.facts("examples")
-    before = json.loads(folder.settings.read_bytes()) if folder.settings.exists() else {}
-    write_json(
-        folder.settings,
-        {
-            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds", "labels_usd") if k in before},
-            "settings": given.settings.model_dump(mode="json"),
-            "curated": supply.facts(folder)["said"],
-            "versions": versions(),
-            "sizes": {"train": plan.sizes.train, "dev": plan.sizes.dev, "test": plan.sizes.test, "unlabelled": plan.sizes.unlabelled},
-            "warnings": list(dict.fromkeys([*examples.get("warnings", []), *given.warnings])),
-            "rejected": dict(Counter(r.reason.partition(":")[0] for r in given.rejected)),
-            "machine_usd_per_hour": float(given.settings.overrides.get("machine_usd_per_hour", 0.05)),
-        },
-    )
-
-
-def update_settings(folder: RunFolder, **facts: Any) -> None:
-    write_json(folder.settings, {**json.loads(folder.settings.read_bytes()), **facts})
-
-
-def versions() -> dict[str, str]:
-    found = {"limbeck": "", "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
-    for name in ("limbeck", "torch", "transformers", "peft", "scikit-learn", "openai", "pydantic"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 # ---- labels and students ---------------------------------------------------------------------------------------------
@@ -325,25 +253,6 @@ def signed(row: Example, teacher: Teacher) -> Example:
     return row.model_copy(update={"origin": row.origin.model_copy(update={"kind": "teacher", "detail": teacher.name})})
 
 
-def asker(store: Store, teacher: Teacher, log: Log, deadline: float | None) -> Any:
-    """purpose -> Ask: the teacher behind the store."""
-
-    def for_purpose(purpose: str) -> Ask:
-        def ask(requests: Any) -> Any:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            return store.ask(
-                teacher,
-                requests,
-                purpose=purpose,
-                note=lambda d, t, what: log.progress(purpose, d, t, what.removeprefix(f"{purpose}, ")),
-                deadline_s=left,
-            )
-
-        return ask
-
-    return for_purpose
-
-
 def set_up_bench(
     folder: RunFolder, given: Given, task: Task, splits: Splits, labelled: list[Example], store: Store, log: Log, began: float
 ) -> Bench:
@@ -369,30 +278,6 @@ def set_up_bench(
         dtype=speed.get("dtype"),
         deadline=deadline,
     )
-
-
-def keep_embeddings(folder: RunFolder) -> None:
-    """From here on: a resumed run reads the vectors that it read before."""
-    if importlib.util.find_spec("torch") is not None:
-        from limbeck.engine.embed import remember
-
-        remember(folder.path / "2-index" / "embeddings")
-
-
-def settle_speed(folder: RunFolder, given: Given, log: Log) -> dict[str, Any]:
-    """Threads and precision, measured once and kept: a resumed run computes as it began. {} without the train extra."""
-    if importlib.util.find_spec("torch") is None:
-        return {}
-    from limbeck.engine.device import measure
-
-    kept = json.loads(folder.settings.read_bytes()).get("speed")
-    if kept and given.settings.threads in (None, kept["threads"]):
-        return dict(kept)
-
-    speed = asdict(measure(given.settings.threads))
-    log.event("speed", **speed)
-    update_settings(folder, speed=speed)
-    return speed
 
 
 def find_students(bench: Bench, plan: Plan, log: Log) -> Choice:

@@ -19,6 +19,7 @@ ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
     "hallway",
+    "planning",
     "preflight",
     "deployment",
     "explain",

@@ -1,0 +1,147 @@
+"""What a run decides and writes down before it works: sizes, candidates with their numbers, the estimate, settings and
+versions, threads; and how a teacher is asked."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import platform
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from limbeck import recipes, supply
+from limbeck.estimate import Estimate, estimate, with_making
+from limbeck.log import Log
+from limbeck.preflight import Given
+from limbeck.registry import Ask, Teacher
+from limbeck.run import RunFolder, write_json
+from limbeck.teachers.store import Store
+from limbeck.types import Example, Recipe, Splits, Task
+
+
+@dataclass
+class Plan:
+    """What is going to be done, and what it may take."""
+
+    task: Task
+    sizes: recipes.Sizes
+    recipes: list[Recipe]
+    estimate: Estimate
+
+
+def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> tuple[recipes.Sizes, list[Example], list[Example]]:
+    """(sizes, training rows, the other rows)."""
+    by_id = {r.id: r for r in rows}
+    train = [by_id[i] for i in splits.train.ids]
+    sizes = recipes.Sizes(
+        train=len(train),
+        dev=len(splits.dev.ids),
+        test=len(splits.test.ids),
+        unlabelled=len(given.unlabelled) if given.teacher else 0,
+        labels=len(task.labels),
+        chars=sum(len(r.input) for r in train) / max(1, len(train)),
+        options=sum(len(r.choices or ()) for r in train) / max(1, len(train)),
+    )
+    in_train = set(splits.train.ids)
+    return sizes, train, [r for r in rows if r.id not in in_train]
+
+
+def supply_plan(given: Given, task: Task) -> tuple[Plan, Splits]:
+    """Before there are rows: as many as are wanted, as long as the demonstrations are."""
+    sizes, train, splits = supply.expected(given, task)
+    return make_plan(given, task, sizes, train), splits
+
+
+def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Example], asked: Sequence[Example] = ()) -> Plan:
+    """asked: the rows of dev and test, and those without a label, which a teacher would be asked about."""
+    teacher = given.teacher
+    usual = recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
+    wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
+    planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
+    foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed)
+    if teacher is not None and given.makes_rows and not given.supplied:
+        n = int(supply.how_many(task, given.settings).value)
+        foreseen = with_making(foreseen, task, n, given.settings.votes, teacher, [*given.gold, *train], given.labeller)
+    return Plan(task, sizes, planned, foreseen)
+
+
+def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
+    examples = folder.facts("examples")
+    before = json.loads(folder.settings.read_bytes()) if folder.settings.exists() else {}
+    write_json(
+        folder.settings,
+        {
+            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds", "labels_usd") if k in before},
+            "settings": given.settings.model_dump(mode="json"),
+            "curated": supply.facts(folder)["said"],
+            "versions": versions(),
+            "sizes": {"train": plan.sizes.train, "dev": plan.sizes.dev, "test": plan.sizes.test, "unlabelled": plan.sizes.unlabelled},
+            "warnings": list(dict.fromkeys([*examples.get("warnings", []), *given.warnings])),
+            "rejected": dict(Counter(r.reason.partition(":")[0] for r in given.rejected)),
+            "machine_usd_per_hour": float(given.settings.overrides.get("machine_usd_per_hour", 0.05)),
+        },
+    )
+
+
+def update_settings(folder: RunFolder, **facts: Any) -> None:
+    write_json(folder.settings, {**json.loads(folder.settings.read_bytes()), **facts})
+
+
+def versions() -> dict[str, str]:
+    found = {"limbeck": "", "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    for name in ("limbeck", "torch", "transformers", "peft", "scikit-learn", "openai", "pydantic"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def keep_embeddings(folder: RunFolder, given: Given) -> None:
+    """From here on: a resumed run reads the vectors that it read before. One thread, until `settle_speed` has measured: two
+    on a machine that others use too are slower than one."""
+    if importlib.util.find_spec("torch") is not None:
+        from limbeck.engine.device import set_threads
+        from limbeck.engine.embed import remember
+
+        set_threads(given.settings.threads or 1)
+        remember(folder.path / "2-index" / "embeddings")
+
+
+def settle_speed(folder: RunFolder, given: Given, log: Log) -> dict[str, Any]:
+    """Threads and precision, measured once and kept: a resumed run computes as it began. {} without the train extra."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    from limbeck.engine.device import measure
+
+    kept = json.loads(folder.settings.read_bytes()).get("speed")
+    if kept and given.settings.threads in (None, kept["threads"]):
+        return dict(kept)
+
+    speed = asdict(measure(given.settings.threads))
+    log.event("speed", **speed)
+    update_settings(folder, speed=speed)
+    return speed
+
+
+def asker(store: Store, teacher: Teacher, log: Log, deadline: float | None) -> Any:
+    """purpose -> Ask: the teacher behind the store."""
+
+    def for_purpose(purpose: str) -> Ask:
+        def ask(requests: Any) -> Any:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            return store.ask(
+                teacher,
+                requests,
+                purpose=purpose,
+                note=lambda d, t, what: log.progress(purpose, d, t, what.removeprefix(f"{purpose}, ")),
+                deadline_s=left,
+            )
+
+        return ask
+
+    return for_purpose
