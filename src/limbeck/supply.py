@@ -7,6 +7,7 @@ task --> query --> data sets --> rows that fit --+
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from typing import Any
 from limbeck import making, render
 from limbeck.curate.informative import most_informative_first
 from limbeck.curate.pipeline import PutAside, curate
+from limbeck.errors import MissingError
 from limbeck.log import Log
 from limbeck.preflight import Given
 from limbeck.recipes import Sizes
@@ -65,7 +67,7 @@ def inputs(given: Given, task: Task) -> dict[str, Any]:
         "teacher": given.teacher.fingerprint if given.teacher else "",
         "labeller": given.labeller.fingerprint if given.labeller else "",
         "make": how_many(task, settings).value,
-        "sources": list(settings.sources),
+        "sources": list(sources_of(settings)),
         "votes": settings.votes,
         "seed": settings.seed,
         "render": render.VERSION,
@@ -109,6 +111,14 @@ def make(given: Given, task: Task, ask_for: AskFor | None, label_for: AskFor | N
     )
 
 
+def sources_of(settings: Settings) -> tuple[str, ...]:
+    """Where data sets are looked for: as the user says; else the shipped catalogue, which is ranked here and whose rows come from the
+    Hub; nothing offline. The Hub's own search would be told words of the prompt, so it has to be named."""
+    if settings.sources:
+        return () if settings.sources == ("none",) else settings.sources
+    return () if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on") else ("catalogue",)
+
+
 def left_undone(counts: dict[str, int]) -> bool:
     """Whether money, time or a provider kept something from being done, so that the same command may do it later."""
     return any(n and name.rpartition(".")[2] in ("capreached", "transient", "providererror") for name, n in counts.items())
@@ -126,20 +136,26 @@ def worth_first(rows: list[Example], labelled: list[Example]) -> list[Example]:
 def retrieved(
     given: Given, task: Task, most: int, ask_for: AskFor | None, log: Log
 ) -> tuple[list[Example], list[dict[str, Any]], list[str], dict[str, int]]:
-    """(rows of data sets that fit the task, the sets, what was said, counts); nothing where no source was named."""
-    if not given.settings.sources or most < 1:
+    """(rows of data sets that fit the task, the sets, what was said, counts). A source that cannot be had costs its rows alone."""
+    sources = sources_of(given.settings)
+    if not sources or most < 1 or (ask_for is None and not given.settings.sources):
         return [], [], [], {}
     ask = ask_for("retrieve") if ask_for else None
     query, notes = retrieval_query(task, ask)
-    found = retrieve.retrieve(
-        task,
-        given.settings.sources,
-        Limits(rows=most),
-        ask,
-        lambda done, total, what: log.progress("data sets", done, total, what),
-        price=given.teacher.price if given.teacher else None,
-        query=query,
-    )
+    try:
+        found = retrieve.retrieve(
+            task,
+            sources,
+            Limits(rows=most),
+            ask,
+            lambda done, total, what: log.progress("data sets", done, total, what),
+            price=given.teacher.price if given.teacher else None,
+            query=query,
+        )
+    except MissingError as absent:
+        if given.settings.sources:  # the user named it
+            raise
+        return [], [], [*notes, f"no data sets were looked for: {absent.what}"], {}
     rows = list(found.rows)[:most]
     counts = {"retrieve.rows": len(rows), "retrieve.dropped": len(found.dropped)}
     return rows, [u.model_dump(mode="json") for u in found.used], [*notes, *found.said], counts

@@ -17,7 +17,13 @@ import click
 @click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
 @click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
 @click.option("-n", "--make", type=int, metavar="N", help="Rows wanted (default: as the task needs).")
-@click.option("--retrieve", "sources", multiple=True, metavar="SOURCE", help="Where data sets are looked for: hub, folder:DIR.")
+@click.option(
+    "--retrieve",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="Where data sets are looked for: catalogue (default, unless offline), hub, folder:DIR, none.",
+)
 @click.option("--rows", multiple=True, metavar="FILE", help="Rows that you have: shown as examples, and not made again.")
 @click.option("--votes", type=int, help="Labelling requests for each made row (default 3).")
 @click.option("--kind", type=click.Choice(["label", "choice", "text", "fields", "score"]), help="Task kind, where the guess is wrong.")
@@ -46,8 +52,6 @@ def rows(prompt: str, target: str | None, machine: bool, **given: Any) -> None:
         return click.echo(
             json.dumps({"file": str(file), "rows": len(made), "task": task.model_dump(mode="json"), **facts}, ensure_ascii=False)
         )
-    for line in facts["said"]:
-        click.echo(f"note: {line}")
     by_kind = Counter(row.origin.kind for row in made)
     click.echo(f"{len(made)} rows ({', '.join(f'{n} {kind}' for kind, n in by_kind.items())}), ${facts['spent_usd']:.4f} -> {file}")
     if task.labels:

@@ -17,7 +17,13 @@ import click
 @click.option("--test", metavar="FILE", help="Rows to score on, once; cut from the rows if not given.")
 @click.option("--unlabelled", metavar="FILE", help="Inputs without answers: the teacher labels them for training.")
 @click.option("--make", type=int, metavar="N", help="Rows to make from the prompt (default: as the task needs, where there are none).")
-@click.option("--retrieve", "sources", multiple=True, metavar="SOURCE", help="Where data sets are looked for: hub, folder:DIR.")
+@click.option(
+    "--retrieve",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="Where data sets are looked for: catalogue (default, unless offline), hub, folder:DIR, none.",
+)
 @click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
 @click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
 @click.option("--votes", type=int, help="Labelling requests for each made row (default 3), and for each unlabelled one (default 1).")
