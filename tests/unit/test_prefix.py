@@ -26,19 +26,19 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(toy(tmp_path_factory.mktemp("toy"), ENCODER))
 
 
-def student_of(base: str, kind: Kind, folder: Path, freeze: int = 1) -> tuple[Any, Any, Any, Any]:
+def student_of(base: str, kind: Kind, folder: Path, freeze: int = 1, adapter: str = "full") -> tuple[Any, Any, Any, Any]:
     """(student with its lowest layers frozen, features, numbers, tokenizer)."""
-    job = job_of("full", kind, base, folder, freeze_layers=freeze, freeze_embeddings=True, epochs=5, average=0.0, warmup=0.0)
+    job = job_of(adapter, kind, base, folder, freeze_layers=freeze, freeze_embeddings=True, epochs=5, average=0.0, warmup=0.0)
     loaded, numbers = load_base(base), read_numbers(job.recipe)
     torch.manual_seed(0)
     student = new_student(loaded, job.task, job.train, numbers)
-    student.backbone = registry.take("adapters", "full").attach(student.backbone, job.recipe)
+    student.backbone = registry.take("adapters", adapter).attach(student.backbone, job.recipe)
     features = registry.take("objectives", "sft").features(job.task, job.train, loaded.tokenizer, loaded.max_length)
     return student, features, numbers, loaded.tokenizer
 
 
-def losses(base: str, kind: Kind, folder: Path, on: bool) -> list[float]:
-    student, features, numbers, tokenizer = student_of(base, kind, folder)
+def losses(base: str, kind: Kind, folder: Path, on: bool, adapter: str = "full") -> list[float]:
+    student, features, numbers, tokenizer = student_of(base, kind, folder, adapter=adapter)
     training = loop.Training(
         student, registry.take("objectives", "sft"), features, replace(numbers, reuse_prefix=False), pad_id(tokenizer), 0, folder, "x"
     )
@@ -47,9 +47,12 @@ def losses(base: str, kind: Kind, folder: Path, on: bool) -> list[float]:
         return [line["train_loss"] for line in loop.run(training).history]
 
 
-@pytest.mark.parametrize("kind", [Kind.LABEL, Kind.CHOICE, Kind.SCORE])
-def test_losses_over_five_epochs_are_those_without_reuse(base: str, tmp_path: Path, kind: Kind) -> None:
-    ours, plain = losses(base, kind, tmp_path / "a", True), losses(base, kind, tmp_path / "b", False)
+@pytest.mark.parametrize(
+    ("kind", "adapter"),
+    [(Kind.LABEL, "full"), (Kind.CHOICE, "full"), (Kind.SCORE, "full"), (Kind.LABEL, "lora"), (Kind.LABEL, "loreft")],
+)
+def test_losses_over_five_epochs_are_those_without_reuse(base: str, tmp_path: Path, kind: Kind, adapter: str) -> None:
+    ours, plain = losses(base, kind, tmp_path / "a", True, adapter), losses(base, kind, tmp_path / "b", False, adapter)
     assert ours == pytest.approx(plain, rel=1e-5) and ours[-1] < ours[0]
 
 

@@ -20,13 +20,17 @@ _RANK, _POSITIONS = r"r[1-9]\d*", r"f[1-9]\d*(l[1-9]\d*)?|l[1-9]\d*"
 
 
 def attach(model: Any, recipe: Recipe) -> Any:
-    """Every layer's output is edited; nothing else moves. dropout is the edit's (`edit_dropout`)."""
+    """Every layer's output is edited, of the upper ones alone with `freeze_layers`; nothing else moves. dropout is the
+    edit's (`edit_dropout`)."""
+    from limbeck.adapters.reft.blocks import blocks_of
     from limbeck.adapters.reft.config import ReftConfig
     from limbeck.adapters.reft.model import get_reft_model
 
+    frozen = int(recipe.value("freeze_layers", 0))
     config = ReftConfig(
         kind=recipe.adapter,
         rank=rank_of(recipe),
+        layers=tuple(range(frozen, len(blocks_of(model)))) if frozen else "all",
         positions=positions_of(recipe),
         tied=bool(recipe.value("tied", False)),
         dropout=recipe.value("edit_dropout", 0.0),

@@ -102,6 +102,11 @@ class ReftModel(nn.Module):
         for other, module in self.interventions.items():
             module.requires_grad_(other == name and name in self._trainable)
 
+    @property
+    def first_adapted_layer(self) -> int:
+        """The lowest layer whose output the active adapter edits: what lies below gives the same in every epoch."""
+        return min(int(layer) for layer in self._edits)
+
     def delete_adapter(self, name: str) -> None:
         self._known(name)
         if name == self.active_adapter:
