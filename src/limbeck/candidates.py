@@ -43,6 +43,7 @@ class Record(Frozen):
     single_ms: tuple[float, ...] = ()
     throughput_rows_s: float | None = None
     not_deterministic: str = ""
+    measured: tuple[Value, ...] = ()
 
 
 @dataclass
@@ -198,6 +199,7 @@ def fit(
         peak_memory_mb=None if adapter.needs_teacher else peak(),
         truncated=fitted.truncated,
         not_deterministic=fitted.not_deterministic,
+        measured=fitted.measured,
     )
     return record, fitted
 

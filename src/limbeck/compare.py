@@ -309,7 +309,7 @@ def row_of(
         calibration=tuple(stats.ece(sure, graded)[1]) if sure else (),
         thresholds=tuple(stats.threshold_curve(dev_sure, dev_graded)) if dev_sure else (),
         history=before.history,
-        values=before.recipe.values,
+        values=(*before.recipe.values, *before.measured),
     )
 
 

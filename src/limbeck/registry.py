@@ -73,7 +73,8 @@ class FitJob:
 class Fitted:
     """What fitting gives. chosen: numbers that dev chose (epochs, C, k, ...), used again in the refit on train + dev.
     history: one dict per epoch. save: writes a self-contained model folder that the adapter's `load` reads back, or
-    None where there is nothing to ship. not_deterministic: why a second run may differ ("" = it may not)."""
+    None where there is nothing to ship. not_deterministic: why a second run may differ ("" = it may not).
+    measured: what the adapter found out about the base, for the report."""
 
     predictor: Predictor
     chosen: dict[str, Any] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class Fitted:
     save: Callable[[Path], None] | None = None
     truncated: int = 0
     not_deterministic: str = ""
+    measured: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Adapter:
     merge(model) -> plain model of the base's class; None where what was learnt does not fit into the base's weights.
     save(model, folder) and load(folder) -> model: of what `merge` gave, or of the attached model, where it is no plain
     transformers model; None: save_pretrained. numbers(recipe, task, rows) -> values of its own beside the general ones.
+    measure(attached model) -> values for the report.
     cheap: refitted on train + dev before its test scoring, always.
     group: baseline | prompt | student. modifiers: axes (context, rows, objective) whose modifiers make sense with it.
     args: regular expression of what may stand behind its colon, "" = nothing. The module that holds the record is
@@ -111,6 +114,7 @@ class Adapter:
     save: Callable[[Any, Path], None] | None = None
     load: Callable[[Path], Any] | None = None
     numbers: Callable[[Recipe, Task, int], Sequence[Value]] | None = None
+    measure: Callable[[Any], Sequence[Value]] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from torch import nn
 from transformers import AutoModel, GPT2Config, GPT2LMHeadModel
 
 from limbeck import recipes, registry
-from limbeck.adapters.loftq import best_of_rank, initialise, residuals
+from limbeck.adapters.loftq import best_of_rank, initialise, measure, residuals
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, load_base, read_model
 from limbeck.engine.lowrank import LowRank, PackedLinear, counts, keep_small, layers_in, linears, plain, swap, weight_of
 from limbeck.engine.quant import Format, dequantise, quantise, read_format
@@ -237,6 +237,8 @@ def test_loftq_begins_nearer_to_the_base_than_qlora_in_every_layer(family: str, 
     base, model = read_model(bases[family]), attached(f"loftq:r8:{name}", bases[family])
     x = torch.randn(200, 256, generator=torch.Generator().manual_seed(0))
     found = residuals(model)
+    (told,) = measure(model)
+    assert told.name == "residual" and told.value == pytest.approx(sum(f["loftq"] for f in found.values()) / len(found), abs=1e-4)
     assert set(found) == set(linears(base))
     for layer_name, layer in linears(base).items():
         weight, ours = weight_of(layer), model.get_submodule(layer_name)

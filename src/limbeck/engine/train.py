@@ -31,6 +31,7 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     student = new_student(base, job.task, job.train, numbers)
     torch.manual_seed(job.seed)  # what an adapter adds may start at random
     student.backbone = adapter.attach(student.backbone, job.recipe)
+    measured = tuple(adapter.measure(student.backbone)) if adapter.measure else ()
     student.to(pick_device())
     trainable = sum(p.numel() for p in checkpoint.trainable(student).values())
     predictor = predictor_of(student, base, job.task, numbers)
@@ -59,6 +60,7 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
         save=lambda folder: save_predictor(predictor, folder),
         truncated=sum(f.get("truncated", 0) for f in features),
         not_deterministic=by_clock,
+        measured=measured,
     )
 
 
