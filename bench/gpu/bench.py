@@ -46,14 +46,14 @@ from limbeck.errors import MissingExtra
 from limbeck.registry import Objective
 from limbeck.types import Kind, Recipe, Task, Value
 
-HERE, RESULT = Path(__file__).resolve().parent, Path(__file__).resolve().parent / "result.json"
+HERE = Path(__file__).resolve().parent
 # shape: width, layers, heads, width inside, words
 SHAPES = {"1.5b": (2048, 27, 16, 5504, 32_000), "7b": (4096, 32, 32, 11_008, 32_000), "toy": (64, 2, 4, 172, 256)}
 METHODS = {"full": ("limbeck", "trainer"), "lora": ("limbeck", "trainer"), "qlora": ("limbeck", "trainer"), "loreft": ("limbeck",)}
 ROWS, TOKENS, WARM, STEPS, RANK = 8, 512, 5, 20, {"rank": 16, "alpha": 32}
 VALUES: dict[str, dict[str, Any]] = {"full": {"freeze_embeddings": False}, "lora": RANK, "qlora": RANK, "loreft": {}}
 CUDA = torch.cuda.is_available()
-Contender = tuple[str, str, str]  # shape, method, who
+Contender = tuple[str, str, str]  # shape, method (of minilm: dtype), who
 
 
 class Clock(TrainerCallback):
@@ -133,11 +133,10 @@ def in_four_bits(model: Any) -> Any:
     """Every linear layer but the output matrix, as a BitsAndBytesConfig has it."""
     import bitsandbytes as bnb
 
-    for name, layer in [(n, m) for n, m in model.named_modules() if type(m) is nn.Linear and n != "lm_head"]:
-        sizes = layer.in_features, layer.out_features
-        new = bnb.nn.Linear4bit(*sizes, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4", device="meta")
-        packed = bnb.nn.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4", module=new)
-        new.weight = packed.to(layer.weight.device)
+    for name in [n for n, m in model.named_modules() if type(m) is nn.Linear and n != "lm_head"]:
+        weight = model.get_submodule(name).weight.data
+        new = bnb.nn.Linear4bit(*weight.T.shape, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4", device="meta")
+        new.weight = bnb.nn.Params4bit(weight, requires_grad=False, quant_type="nf4", module=new).to(weight.device)
         model.set_submodule(name, new)
     model.is_loaded_in_4bit = True
     return model
@@ -173,7 +172,7 @@ def measure(contender: Contender, length: int, warm: int, steps: int) -> dict[st
         except (torch.cuda.OutOfMemoryError, MemoryError):
             return {"outcome": "out of memory"}
         except (MissingExtra, ImportError) as missing:
-            return {"outcome": f"not run: {missing}"}
+            return {"outcome": f"not run: {str(missing).splitlines()[0]}"}
     times = [1e3 * (b - a) for a, b in zip(clock.ends, clock.ends[1:], strict=False)][warm:]
     assert len(times) == steps, times
     optimizer = type(getattr(trainer.optimizer, "optimizer", trainer.optimizer))  # accelerate wraps it
@@ -191,16 +190,16 @@ def apart(contender: Contender) -> dict[str, Any]:
     """In a process of its own, so that nothing of the one before is left on the device."""
     done = subprocess.run([sys.executable, __file__, "--child", json.dumps(contender)], capture_output=True, text=True)
     if done.returncode:
-        return {"outcome": f"failed with {done.returncode}", "said": done.stderr.strip().splitlines()[-12:]}
+        return {"outcome": f"failed with {done.returncode}: " + " | ".join(done.stderr.strip().splitlines()[-4:])}
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def tell(name: str, found: dict[str, Any]) -> None:
-    text = found["outcome"]
-    if text == "measured":
-        peak = "no GPU" if found["peak_gb"] is None else f"{found['peak_gb']:.2f} GB"
-        text = f"{found['tokens_per_s']:>9,.0f} tokens/s {found['step_ms'][0]:>8.1f} ms {peak:>9} {found['trainable']:>13,d} trained  {found['optimizer']}"
-    print(f"{name:24s}{text}", *found.get("said", ()), sep="\n    " if "said" in found else "", flush=True)
+def line(found: dict[str, Any]) -> str:
+    if found["outcome"] != "measured":
+        return str(found["outcome"])
+    peak = f"{found['peak_gb']:.2f} GB" if CUDA else "no GPU"
+    rate = f"{found['tokens_per_s']:>9,.0f} tokens/s {found['step_ms'][0]:>8.1f} ms {peak:>9}"
+    return f"{rate} {found['trainable']:>13,d} trained  {found['optimizer']}"
 
 
 def contenders(shapes: list[str]) -> list[Contender]:
@@ -219,7 +218,7 @@ def main() -> None:
         return print(json.dumps(measure(tuple(json.loads(args.child)), TOKENS, WARM, STEPS)))
     if args.smoke:
         for contender in contenders(["minilm", "toy"]):
-            tell(" ".join(contender), measure(contender, 32, 1, 2))
+            print(f"{' '.join(contender):24s}{line(measure(contender, 32, 1, 2))}", flush=True)
         return None
     if not CUDA:
         return print("not run: no CUDA device")
@@ -227,16 +226,16 @@ def main() -> None:
     now["bitsandbytes"] = next((d.version for d in distributions(name="bitsandbytes")), "absent")
     about = {name: now[name] for name in ("commit", "torch", "transformers", "peft", "bitsandbytes")}
     about |= {"gpu": card.name, "gpu_gb": round(card.total_memory / 1e9, 1), "cuda": torch.version.cuda, "batch": [ROWS, TOKENS]}
-    before = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    before = json.loads((HERE / "result.json").read_text()) if (HERE / "result.json").exists() else {}
     runs = before["runs"] if before.get("about") == about else {}
     for contender in contenders(args.shapes):
         name, start = " ".join(contender), time.monotonic()
         if runs.get(name, {}).get("outcome") not in ("measured", "out of memory"):
-            late = start + slowest > began + args.seconds
-            runs[name] = {"outcome": "not run: no time left, the same command again goes on"} if late else apart(contender)
+            late = {"outcome": "not run: no time left, the same command again goes on"}
+            runs[name] = late if start + slowest > began + args.seconds else apart(contender)
             slowest = max(slowest, time.monotonic() - start)
             save(HERE, "result", {"about": about, "runs": runs, "command": "python bench/gpu/bench.py"})
-        tell(name, runs[name])
+        print(f"{name:24s}{line(runs[name])}", flush=True)
     return sys.exit("a contender failed") if any(r["outcome"].startswith("failed") for r in runs.values()) else None
 
 
