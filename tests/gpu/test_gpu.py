@@ -1,7 +1,5 @@
 """On a CUDA device: every adapter trains there, merges there, and what was trained there answers the same on a CPU."""
 
-from dataclasses import replace
-
 import pytest
 
 pytest.importorskip("torch")
@@ -82,21 +80,6 @@ def test_qlora_computes_in_bfloat16_with_four_bits_on_the_device_and_pages_its_o
     assert type(optimizer) is bnb.optim.PagedAdamW32bit and optimizer.is_paged
     assert any(getattr(state["state1"], "is_paged", False) for state in optimizer.state.values())
     assert type(trained("lora")[3]) is torch.optim.AdamW  # where nothing asks for pages
-
-
-def test_a_paged_training_that_was_killed_goes_on_to_the_same_losses(bases, tmp_path):
-    pytest.importorskip("bitsandbytes")
-    job = adapters.job_of("qlora", Kind.LABEL, bases[CAUSAL], tmp_path / "whole", optimizer="paged_adamw", rank=2048, epochs=4, average=0.0)
-    whole = adapters.fit(job)
-
-    def pull_the_plug(done, total, what):
-        if done == 5:  # of two an epoch: in the middle of the third
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        adapters.fit(replace(job, folder=tmp_path / "killed", note=pull_the_plug))
-    again = adapters.fit(replace(job, folder=tmp_path / "killed"))
-    assert [line["train_loss"] for line in again.history] == pytest.approx([line["train_loss"] for line in whole.history], rel=1e-2)
 
 
 @pytest.mark.parametrize(("name", "family"), [("full", ENCODER), ("lora", CAUSAL), ("qlora", ENCODER), ("loreft", CAUSAL)])
