@@ -397,3 +397,32 @@ def test_a_conv1d_comes_back_the_way_round_that_it_was(bases: dict[str, Path]):
     for name, layer in linears(model).items():
         swap(model, name, plain(weight_of(layer), layer.bias, transposed=True))
     assert torch.equal(answers(model, "gpt2"), before)
+
+
+def test_the_state_of_a_paged_optimizer_is_kept_and_goes_on_to_the_same_weights():
+    """bitsandbytes hands its moments out in a dict within the dict, on every device."""
+    import bitsandbytes
+
+    from limbeck.engine import checkpoint
+
+    def begun() -> tuple[torch.nn.Parameter, object]:
+        torch.manual_seed(0)
+        weight = torch.nn.Parameter(torch.randn(20, 20))
+        return weight, bitsandbytes.optim.PagedAdamW32bit([weight], lr=1e-2)
+
+    def step(weight, optimizer, k: int) -> None:
+        weight.grad = torch.randn(20, 20, generator=torch.Generator().manual_seed(k))
+        optimizer.step()
+
+    whole, optimizer = begun()
+    for k in range(6):
+        step(whole, optimizer, k)
+        if k == 2:
+            kept, state = whole.detach().clone(), {n: t.clone() for n, t in checkpoint.optimizer_tensors(optimizer).items()}
+    assert set(state) == {"0.step", "0.state1", "0.state2"}
+    resumed, optimizer = begun()
+    resumed.data.copy_(kept)
+    checkpoint.restore_optimizer(optimizer, state)
+    for k in range(3, 6):
+        step(resumed, optimizer, k)
+    assert torch.equal(resumed, whole)

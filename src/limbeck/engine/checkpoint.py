@@ -57,9 +57,14 @@ def restore(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def optimizer_tensors(optimizer: Any) -> dict[str, Tensor]:
-    """{"<parameter>.<moment>": tensor}, the parameters counted as torch counts them."""
-    state = optimizer.state_dict()["state"]
-    return {f"{index}.{key}": torch.as_tensor(value) for index, moments in state.items() for key, value in moments.items()}
+    """{"<parameter>.<moment>": tensor}, the parameters counted as torch counts them. bitsandbytes hands its moments out in a
+    dict within the dict, and takes them back in either form."""
+    found: dict[str, Tensor] = {}
+    for index, moments in optimizer.state_dict()["state"].items():
+        for key, value in moments.items():
+            inner = value.items() if isinstance(value, dict) else [(key, value)]
+            found |= {f"{index}.{name}": torch.as_tensor(each) for name, each in inner}
+    return found
 
 
 def restore_optimizer(optimizer: Any, tensors: dict[str, Tensor]) -> None:
