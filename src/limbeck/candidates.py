@@ -19,7 +19,7 @@ from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
-from limbeck.types import Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value
+from limbeck.types import SYNTHETIC, Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value
 
 SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
 UNANSWERED = {CapReached.__name__, "Transient", "ProviderError"}  # worth asking again on another day
@@ -70,10 +70,12 @@ class Bench:
 
     def rows_for(self, recipe: Recipe) -> list[Example]:
         """Training rows: all there are, or those that the recipe names."""
-        gold, labelled = list(self.train), list(self.labelled)
+        train, labelled = list(self.train), list(self.labelled)
         if recipe.rows == "rows:gold":
-            return gold
-        return labelled if recipe.rows == "rows:teacher" else gold + labelled
+            return [row for row in train if row.origin.kind not in SYNTHETIC]
+        if recipe.rows == "rows:generated":
+            return [row for row in train if row.origin.kind in ("generated", "retrieved")]
+        return labelled if recipe.rows == "rows:teacher" else train + labelled
 
     def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
         """What the outcome depends on; a change of any of these runs the candidate again."""

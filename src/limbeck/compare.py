@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from limbeck import provenance, registry, stats, synthetic
-from limbeck.candidates import Record, predictions
+from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
 from limbeck.run import RunFolder, read_json, read_lines
@@ -18,6 +18,7 @@ from limbeck.types import Example, Kind, Prediction, Recipe, Report, Row, Score,
 from limbeck.verdict import MARGIN, RULE, Choice, decide, with_break_even
 
 RESAMPLES = 1000
+FOR_ROWS = ("retrieve", "generate", "label")  # purposes in the ledger: what rows and labels have cost
 FURTHER = {
     Kind.LABEL: ("macro_f1",),
     Kind.CHOICE: (),
@@ -161,11 +162,12 @@ def build_report(folder: RunFolder) -> Report:
     dev_records = [r for recipe in recipes if (r := record_of(folder, recipe, "dev"))]
     test_records = {r.recipe.id: r for recipe in recipes if (r := record_of(folder, recipe, "test"))}
     dev_answers = {r.recipe.id: predictions(folder, r.recipe, "dev") for r in dev_records}
-    test_answers = {i: p for i, r in test_records.items() if len(p := predictions(folder, r.recipe, "test")) == len(test)}
+    test_answers = {i: p for i, r in test_records.items() if len(p := predictions(folder, r.recipe, "test")) == len(test) and answered(p)}
     for recipe_id, found in test_answers.items():
         assert [p.id for p in found] == list(splits.test.ids), f"predictions of {recipe_id} do not fit the frozen test split"
 
-    dev_scores = scores(task.metric, task, dev, {i: p for i, p in dev_answers.items() if len(p) == len(dev)}, seed) if dev else {}
+    whole = {i: p for i, p in dev_answers.items() if len(p) == len(dev) and answered(p)}
+    dev_scores = scores(task.metric, task, dev, whole, seed) if dev else {}
     test_scores = scores(task.metric, task, test, test_answers, seed)
     more = {name: scores(name, task, test, test_answers, seed) for name in FURTHER[task.kind]}
     machine = float(run.get("machine_usd_per_hour", 0.05))
@@ -190,7 +192,8 @@ def build_report(folder: RunFolder) -> Report:
         for r in dev_records
     ]
     ledger = read_ledger(folder)
-    rows = [with_break_even(row, rows, float(run.get("labels_usd", 0.0)), machine) for row in rows]
+    paid = sum(facts["spent_usd"] for purpose, facts in ledger.get("by_purpose", {}).items() if purpose in FOR_ROWS)
+    rows = [with_break_even(row, rows, paid, machine) for row in rows]
     verdict, advice, winner = decide(rows, choice, len(test))
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
@@ -201,7 +204,7 @@ def build_report(folder: RunFolder) -> Report:
     where = {i: name for name in ("train", "dev", "test") for i in getattr(splits, name).ids}
     asked = [(i, names[i]) for i in (best, best_prompt(rows, task)) if i in test_answers]
     gaps = synthetic.gaps(task.metric, lambda some, found: statistic(task, some, found), test, test_answers, asked, human, seed)
-    verdict += synthetic.sentence(test, gaps)
+    verdict += synthetic.sentence(test, gaps, human)
     warnings = [
         *run.get("warnings", []),
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
@@ -234,13 +237,18 @@ def build_report(folder: RunFolder) -> Report:
         test_scored=int(run.get("test_scored", 1)),
         seconds=run.get("seconds", {}),
         test_origins=dict(sorted(Counter(r.origin.kind for r in test).items())),
-        synthetic_test=sum(map(synthetic.is_synthetic, test)),
+        synthetic_test=len(synthetic.unseen(test, human)),
         gaps=gaps,
         human=synthetic.summary(known, test, human),
         worth_labelling=synthetic.worth_labelling(known, where, [dev_answers, test_answers], best, human),
         sources=came,
         curated=tuple(run.get("curated", ())),
     )
+
+
+def answered(found: Sequence[Prediction]) -> bool:
+    """Whether the candidate was asked at all: where money or the provider gave out before its first row, nothing is known of it."""
+    return not found or any(p.status is not Status.ERROR or p.detail.partition(":")[0] not in UNANSWERED for p in found)
 
 
 def record_of(folder: RunFolder, recipe: Recipe, split: str) -> Record | None:

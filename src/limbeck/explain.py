@@ -15,13 +15,18 @@ from limbeck.types import Kind, Recipe, Splits, Status, Task
 
 def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
     """Raises UsageError where the run has no such row."""
-    task, splits = read_json(folder.task, Task), read_json(folder.splits, Splits)
+    task = read_json(folder.task, Task)
     rows = every_row(folder)
     row = any_row(rows, row_id, folder)
-    where = {i: name for name in ("train", "dev", "test") for i in getattr(splits, name).ids}
-    split = where.get(row_id, "labelled by the teacher" if row.origin.kind == "teacher" else "put aside")
+    where: dict[str, str] = {}
+    if folder.splits.exists():
+        splits = read_json(folder.splits, Splits)
+        where = {i: name for name in ("train", "dev", "test") for i in getattr(splits, name).ids}
+    aside = "put aside" if where else "not cut yet"
+    split = where.get(row_id, "labelled by the teacher" if row.origin.kind == "teacher" else aside)
+    recipes = json.loads(folder.recipes.read_bytes())["recipes"] if folder.recipes.exists() else []
     answers = []
-    for recipe in (Recipe.model_validate(r) for r in json.loads(folder.recipes.read_bytes())["recipes"]):
+    for recipe in map(Recipe.model_validate, recipes):
         for name in ("dev", "test"):
             for p in predictions(folder, recipe, name) if split == name else []:
                 if p.id == row_id:

@@ -133,7 +133,11 @@ def make_rows(folder: RunFolder, given: Given, task: Task, store: Store, log: Lo
     if not given.makes_rows:
         return []
     inputs = supply.inputs(given, task)
-    if not folder.is_done("rows", inputs):
+    changed = folder.was_done_otherwise("rows", inputs)
+    if changed and not (given.settings.make is None and changed == ["make"]):
+        log.event("stale", step="rows", because=changed, text=f"rows are made again, for there is another {', '.join(changed)}")
+    if not folder.is_done("rows", inputs) and not (given.settings.make is None and changed == ["make"]):
+        log.event("note", text=f"the prompt asks for a {task.kind}, compared by {task.metric}" + "".join(f"; {n}" for n in task.notes))
         log.event("step", step="rows", wanted=supply.how_many(task, given.settings).value)
         deadline = began + given.settings.budget_s
         ask_for = asker(store, given.teacher, log, deadline) if given.teacher else None

@@ -109,9 +109,9 @@ def rows_to_label(folder: RunFolder, place: str = "test") -> list[Example]:
 
 def every_row(folder: RunFolder) -> dict[str, Example]:
     """All rows of the run by id, those that a teacher labelled with its answer."""
-    labelled = folder.path / "2-labelled.jsonl"
-    rows = {row.id: row for row in read_lines(folder.rows, Example)}
-    return rows | {row.id: row for row in (read_lines(labelled, Example) if labelled.exists() else [])}
+    made, labelled = folder.path / "2-made.jsonl", folder.path / "2-labelled.jsonl"
+    files = [folder.rows] if folder.rows.exists() or not made.exists() else [made]  # `limbeck rows` alone stops before the cut
+    return {row.id: row for file in (*files, labelled) if file is not labelled or file.exists() for row in read_lines(file, Example)}
 
 
 def any_row(rows: Mapping[str, Example], row_id: str, folder: RunFolder) -> Example:

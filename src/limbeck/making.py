@@ -142,10 +142,13 @@ def put_together(
         counts |= {f"label.{k}": v for k, v in labelled.counts.items()}
         said += labelled.said
         if rows:
-            sure = sum(row.confidence == 1 for row in rows) / len(rows)
+            voted = [row for row in rows if sum((row.origin.votes or {}).values()) > 1]
+            alike = sum(row.confidence == 1 for row in voted)
             said.append(
-                f"{sure:.1%} of {len(rows)} rows were answered alike by every vote; the others carry their share of votes as confidence"
+                f"{alike} of {len(voted)} rows with several votes were answered alike by all of them; the others carry their share as confidence"
             )
+            if len(voted) < len(rows):
+                said.append(f"{len(rows) - len(voted)} rows have one vote alone, the answer that they came with")
     cost_usd = generated.cost_usd + (labelled.cost_usd if labelled else 0.0)
     return Made(tuple(rows), (*generated.rejected, *rejected), counts, tuple(said), cost_usd, generated)
 

@@ -75,7 +75,7 @@ def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
     write_json(
         folder.settings,
         {
-            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds", "labels_usd") if k in before},
+            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds") if k in before},
             "settings": given.settings.model_dump(mode="json"),
             "curated": supply.facts(folder)["said"],
             "versions": versions(),

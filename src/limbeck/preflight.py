@@ -12,6 +12,7 @@ from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import make_splits, split_of, test_of_made
 from limbeck.errors import MissingError, UsageError
 from limbeck.registry import Teacher
+from limbeck.sources.datasets import open_source
 from limbeck.sources.files import Rejected, read_rows
 from limbeck.tasks import parse
 from limbeck.teachers import open_teacher
@@ -88,6 +89,9 @@ def preflight(settings: Settings, prompt: str) -> Given:
 def must_have_a_source_of_rows(given: Given) -> None:
     """Rows come from the user, or from a teacher that can write some."""
     prompt = given.settings.prompt
+    for source in given.settings.sources:
+        if source != "none":
+            open_source(source)  # a name that is none is told before anybody is asked
     if not given.makes_rows:
         if not given.gold and not given.made:
             raise MissingError("there are no rows, and --make 0 says that none are to be made", "", f"limbeck run {prompt} --rows rows.csv")

@@ -28,7 +28,7 @@ AXES = {
     "dpo": "objective",
     "reinforce": "objective",
 }
-SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rows": r"rows:(gold|teacher)"}
+SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rows": r"rows:(gold|teacher|generated)"}
 
 
 @dataclass(frozen=True)

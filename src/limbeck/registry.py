@@ -20,6 +20,8 @@ from limbeck.errors import UsageError
 from limbeck.shelves import about, names
 from limbeck.types import Card, Example, Kind, Prediction, Predictor, Price, Recipe, Reply, Request, Task, Value
 
+MOST_NAMED = 24  # of what there is, where nothing is near
+
 
 def take(shelf: str, name: str) -> Any:
     """The thing itself. Raises UsageError with the nearest names where there is no such thing."""
@@ -33,7 +35,10 @@ def take(shelf: str, name: str) -> Any:
 def near(name: str, known: Sequence[str] | dict[str, str]) -> str:
     """ "did you mean ..." or the whole list."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    some = list(known)[:MOST_NAMED]
+    return f"there are: {', '.join(some)}" + (f" and {len(known) - len(some)} more" if len(known) > len(some) else "")
 
 
 __all__ = ["Adapter", "Ask", "Exporter", "FitJob", "Fitted", "Metric", "Note", "Objective", "Teacher", "about", "names", "near", "take"]

@@ -137,8 +137,9 @@ class RunFolder:
             probe.unlink()
         return self
 
-    def must_exist(self) -> RunFolder:
-        if not self.settings.is_file():
+    def must_exist(self, *, rows_are_enough: bool = False) -> RunFolder:
+        """rows_are_enough: a folder in which `limbeck rows` has been will do."""
+        if not self.settings.is_file() and not (rows_are_enough and (self.path / "2-made.jsonl").is_file()):
             raise UsageError(f"{self.path} is no run folder", f"it holds {listing(self.path)}", "limbeck run PROMPT --rows FILE --out DIR")
         return self
 

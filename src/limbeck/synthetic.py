@@ -27,13 +27,19 @@ def is_synthetic(row: Example) -> bool:
     return row.origin.kind in SYNTHETIC
 
 
-def sentence(test: Sequence[Example], gaps: Sequence[Gap]) -> str:
+def unseen(test: Sequence[Example], human: Mapping[str, HumanAnswer]) -> list[Example]:
+    """The test rows that no person has labelled, neither before the run nor with `limbeck label`."""
+    return [row for row in test if is_synthetic(row) and row.id not in human]
+
+
+def sentence(test: Sequence[Example], gaps: Sequence[Gap], human: Mapping[str, HumanAnswer]) -> str:
     """What goes with a verdict on a synthetic test, with the student's gap (the prompt's where there is no student);
     "" where persons labelled every test row."""
-    n = sum(map(is_synthetic, test))
+    bare = unseen(test, human)
+    n = len(bare)
     if not n:
         return ""
-    kinds = Counter(row.origin.kind for row in test if is_synthetic(row))
+    kinds = Counter(row.origin.kind for row in bare)
     how = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     said = f" Synthetic test, in which {n} of {len(test)} rows have no label of a person's ({how})."
     if not gaps:

@@ -49,7 +49,11 @@ def decide(rows: Sequence[Row], choice: Choice, tested: int) -> tuple[str, str, 
             rival.id,
         )
     if rival is None or rival.test is None or student.versus is None:
-        return f"Ship {student.recipe}: {said(student)}; there was no baseline to hold it against.", "ship", student.id
+        return (
+            f"Nothing was compared: {student.recipe} gets {said(student)}, and there is no baseline to hold it against.",
+            "none",
+            student.id,
+        )
     gap, low, high = student.versus.difference, student.versus.low, student.versus.high
     between = f"{said(student)} against {said(rival)} for {rival.recipe}, difference {signed(gap)} [{signed(low)}, {signed(high)}]"
     price = cheaper(student, rival)

@@ -63,11 +63,15 @@ def test_the_same_command_again_costs_nothing_and_a_run_takes_the_rows_up(limbec
         first, asked = rows_of(tmp_path / "run"), len(server.bodies)
         assert limbeck("rows", prompt, *teacher, "-n", "60").returncode == 0
         assert rows_of(tmp_path / "run") == first and len(server.bodies) == asked
-        done = limbeck("run", prompt, *teacher, "--make", "60", "--candidates", "majority,head@minilm", "--threads", "1", "--json")
+        done = limbeck("run", prompt, *teacher, "--candidates", "majority,head@minilm,head+rows:gold@minilm", "--threads", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert len(server.bodies) == asked, "the run made rows again that were there"
+    explained = limbeck("explain", tmp_path / "run", first[0].id)
+    assert explained.returncode == 0 and first[0].origin.request in explained.stdout
     report = json.loads(done.stdout)
     assert report["origins"].get("generated", 0) >= 40
+    states = {row["recipe"]: row["state"] for row in report["rows"]}
+    assert states["head+rows:gold@minilm"] == "skipped", "no row is the user's own"
     assert report["sizes"]["test"] > 0 and report["best_student"] == "head@minilm"
 
 
@@ -107,3 +111,20 @@ def test_twenty_rows_of_a_person_stand_in_the_test_beside_synthetic_ones(limbeck
     every = {r.id: r for r in read_lines(tmp_path / "run" / "2-rows.jsonl", Example)}
     kinds = [every[i].origin.kind for i in splits["test"]["ids"]]
     assert kinds.count("gold") >= 20 and kinds.count("generated") >= 8
+
+
+def test_a_folder_of_made_rows_explains_them_and_counts_what_they_cost(limbeck: Any, prompt: Path, tmp_path: Path) -> None:
+    with ChatServer(row_writer()) as server:
+        teacher = ["--teacher", f"{server.address}#writer", "--price", "1/2", "--out", tmp_path / "run"]
+        made = limbeck("rows", prompt, *teacher, "-n", "40")
+        assert made.returncode == 0 and "--teacher" in made.stdout, made.stdout
+        row = rows_of(tmp_path / "run")[0]
+        explained = limbeck("explain", tmp_path / "run", row.id)
+        assert explained.returncode == 0 and row.origin.request in explained.stdout, explained.stderr
+        done = limbeck("run", prompt, *teacher, "--candidates", "prompt@teacher,head@minilm", "--threads", "1", "--json")
+    report = json.loads(done.stdout)
+    student = next(r for r in report["rows"] if r["recipe"] == "head@minilm")
+    rival = next(r for r in report["rows"] if r["recipe"] == "prompt@teacher")
+    cost = report["ledger"]["by_purpose"]["generate"]["spent_usd"]
+    saved = (rival["usd_per_1000"] - student["usd_per_1000"]) / 1000
+    assert student["break_even_calls"] >= cost / saved > 0

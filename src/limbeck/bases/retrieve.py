@@ -255,7 +255,7 @@ def shared_words(query: str, models: Sequence[Model]) -> list[list[str]]:
     """Per model the words that its card has in common with the query, the rarest in the catalogue first; not those that
     stand in one card of five."""
     split = ranker().words
-    asked = set(split(query))
+    asked = {word for word in split(query) if len(word) > 4 or word in LANGUAGES}
     cards = [set(split(model.card())) & asked for model in models]
     often = Counter(word for card in cards for word in card)
     return [sorted((w for w in card if often[w] * 5 <= len(models) or len(models) < 20), key=lambda w: (often[w], w)) for card in cards]

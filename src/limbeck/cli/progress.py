@@ -27,7 +27,7 @@ def sentence(event: dict[str, Any]) -> str | None:
         return f"   {event['text']}"
     if name == "plan":
         span = f"{clock(event['seconds_low'])} to {clock(event['seconds_high'])}"
-        return f"   {len(event['recipes'])} candidates; estimated ${event['usd_low']:.2f} to ${event['usd_high']:.2f} for {event['calls']} calls, {span}"
+        return f"   {len(event['recipes'])} candidates; estimated ${event['usd_low']:.2g} to ${event['usd_high']:.2g} for {event['calls']} calls, {span}"
     if name == "parity":
         return f"   parity: {event['rows'] - event['different']} of {event['rows']} answers the same from the deployed folder, in a fresh process"
     return None

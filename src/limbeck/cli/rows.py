@@ -16,7 +16,7 @@ import click
 @click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
 @click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
 @click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
-@click.option("-n", "--make", type=int, metavar="N", help="Rows wanted (default: as the task needs).")
+@click.option("-n", "--make", type=click.IntRange(min=1), metavar="N", help="Rows wanted (default: as the task needs).")
 @click.option(
     "--retrieve",
     "sources",
@@ -38,6 +38,7 @@ def rows(prompt: str, target: str | None, machine: bool, **given: Any) -> None:
     The same command again resumes, and pays for nothing twice."""
     from limbeck import hallway
     from limbeck.cli import options, progress
+    from limbeck.errors import ProviderError
     from limbeck.log import Log
     from limbeck.run import RunFolder, write_lines
 
@@ -46,6 +47,10 @@ def rows(prompt: str, target: str | None, machine: bool, **given: Any) -> None:
         settings = settings.model_copy(update={"make": hallway.rows_wanted(settings, text)})
     with progress.sink() as show:
         task, made, facts = hallway.rows(settings, text, RunFolder(out), Log(sinks=(show,)))
+    if not made:
+        raise ProviderError("no rows were made", "; ".join(facts["said"]) or "nothing came", "a larger --budget, or another teacher")
+    if not facts["complete"]:
+        click.echo(f"{len(made)} rows, and more were wanted: the same command goes on", err=True)
     file = Path(target) if target else out / "rows.jsonl"
     write_lines(file, made)
     if machine:
@@ -57,7 +62,8 @@ def rows(prompt: str, target: str | None, machine: bool, **given: Any) -> None:
     if task.labels:
         counts = Counter(row.output for row in made)
         click.echo("labels: " + ", ".join(f"{label} {counts[label]}" for label in task.labels))
-    click.echo(f"next: limbeck run {prompt} --out {out}   (the same teacher; the rows are taken up)")
+    price = f" --price {given['price']}" if given.get("price") else ""
+    click.echo(f"next: limbeck run {prompt} --out {out} --teacher {settings.teacher}{price}   (the rows are taken up)")
 
 
 __all__ = ["rows"]

@@ -47,7 +47,7 @@ def explain(folder: str, row_id: str, machine: bool) -> None:
     from limbeck.explain import explain_row
     from limbeck.run import RunFolder
 
-    found = explain_row(RunFolder(folder).must_exist(), row_id)
+    found = explain_row(RunFolder(folder).must_exist(rows_are_enough=True), row_id)
     if machine:
         return click.echo(json.dumps(found, ensure_ascii=False))
     click.echo(f"row {found['id']} ({found['split']}), from {found['origin']}")

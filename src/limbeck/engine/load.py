@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from logging import getLogger
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,6 +192,7 @@ def read_model(folder: Path) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    getLogger("bitsandbytes").setLevel("ERROR")  # without an optional kernel it tells every user to install one
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         refuse_quantised(config)

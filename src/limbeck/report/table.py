@@ -129,7 +129,9 @@ def synthetic(report: Report) -> str:
         return ""
     kinds = ", ".join(f"{n} {kind}" for kind, n in report.test_origins.items())
     total = sum(report.test_origins.values())
-    return f"Synthetic test: {report.synthetic_test} of {total} test rows have no label of a person's ({kinds})."
+    by_hand = report.human.get("test", 0)
+    said = f"Synthetic test: {report.synthetic_test} of {total} test rows have no label of a person's ({kinds})."
+    return said + (f" The {by_hand} labelled by hand do not change the scores; they give the gap." if by_hand else "")
 
 
 def gaps(report: Report) -> list[tuple[str, ...]]:
