@@ -184,10 +184,12 @@ def test_the_card_says_so_and_lists_sources_and_licences() -> None:
 
 def test_the_verdict_carries_the_mark_and_the_students_gap() -> None:
     test = [row(i, "generated") for i in range(3)] + [row(9, "gold")]
-    assert synthetic.sentence([row(9, "gold")], ()) == ""
-    few = synthetic.sentence(test, ())
+    assert synthetic.sentence([row(9, "gold")], (), {}) == ""
+    few = synthetic.sentence(test, (), {})
     assert "Synthetic test, in which 3 of 4 rows" in few and "Too few rows" in few
-    assert "full@minilm gets 0.810 instead of 0.920, gap -0.110 [-0.200, -0.020]" in synthetic.sentence(test, marked().gaps)
+    assert "full@minilm gets 0.810 instead of 0.920, gap -0.110 [-0.200, -0.020]" in synthetic.sentence(test, marked().gaps, {})
+    by_hand = {test[0].id: HumanAnswer(id=test[0].id, output="a")}
+    assert "2 of 4 rows" in synthetic.sentence(test, (), by_hand), "a row that a person has labelled is not bare any more"
 
 
 # ---- what to label next, and where rows came from -----------------------------------------------------------------------------
