@@ -125,12 +125,22 @@ class Adapter:
 @dataclass(frozen=True)
 class Objective:
     """Which loss. features(task, examples, tokenizer, max_length) -> list of dicts of int lists, one per training
-    item; loss(model, batch) -> (scalar tensor, {name: float} to log)."""
+    item; loss(model, batch) -> (scalar tensor, {name: float} to log, each part of the loss apart).
+
+    args: regular expression of what may stand behind its colon, "" = nothing. rationales: it learns from rationales, so
+    that rows without one get theirs from the teacher before training. numbers(recipe, task, rows) -> values of its own.
+    start(student, base, task, train, recipe): hangs on what only training needs (a rationale's decoder);
+    finish(student): takes it off again, before anything is merged or saved."""
 
     name: str
     kinds: tuple[Kind, ...]
     features: Callable[..., list[dict[str, Any]]]
     loss: Callable[..., tuple[Any, dict[str, float]]]
+    args: str = ""
+    rationales: bool = False
+    numbers: Callable[[Recipe, Task, int], Sequence[Value]] | None = None
+    start: Callable[..., None] | None = None
+    finish: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True)
