@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from limbeck.engine.batches import by_length
 from limbeck.engine.load import layers_of
 from limbeck.engine.tokens import pad
+from limbeck.engine.writer import WriterStudent
 from limbeck.errors import UsageError
 
 MEMORY_SHARE, DISK_SHARE = 0.25, 0.25  # of what is free
@@ -143,9 +144,11 @@ def reuse(
     model: nn.Module, features: Sequence[dict[str, Any]], pad_token_id: int, folder: Path, bf16: bool = False, on: bool = True
 ) -> Iterator[str]:
     """While it lasts, the frozen prefix of `model` (a student, or its backbone) is without dropout, and with `on` reads what
-    it gave before. features: the training items, with input_ids and perhaps options. Yields in words what is being done, "" where there is no frozen prefix."""
+    it gave before. features: the training items, with input_ids and perhaps options. Yields in words what is being done, ""
+    where there is no frozen prefix, and for a student that writes: it reads the prompt together with an answer, or a
+    decoder beside it, so that what is kept by prompt would never be read."""
     backbone = getattr(model, "backbone", model)
-    k = frozen_layers(backbone)
+    k = 0 if isinstance(model, WriterStudent) else frozen_layers(backbone)
     if k == 0:
         yield ""
         return
