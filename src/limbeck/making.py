@@ -20,6 +20,7 @@ from limbeck.sources.state import Generated
 from limbeck.sources.steer import Plan
 from limbeck.types import Example, Origin, Price, Task
 
+VOTES = 3  # labelling requests for each made row: the fewest of which a majority can stand
 SHOTS = 8  # rows of the user that stand in a question for a label, beside the prompt's own demonstrations
 
 
@@ -46,7 +47,7 @@ def make_rows(
     price_label: Price | None = None,
     seed: int = 0,
     note: Note = lambda done, total, what: None,
-    votes: int = 3,
+    votes: int = VOTES,
     plan: Plan | None = None,
     embed: Callable[[Sequence[str]], Any] | None = None,
 ) -> Made:
@@ -74,7 +75,7 @@ def label_rows(
     task: Task,
     rows: Sequence[Example],
     ask: Ask,
-    votes: int = 3,
+    votes: int = 1,
     shots: Sequence[Example] = (),
     price: Price | None = None,
     seed: int = 0,

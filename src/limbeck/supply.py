@@ -58,6 +58,11 @@ def how_many(task: Task, settings: Settings) -> Value:
     return Value(name="make", value=OTHERWISE, why="enough for a first student; more with --make N")
 
 
+def votes_of(settings: Settings, made: bool = True) -> int:
+    """Labelling requests per row, of those that we make or of the user's own unlabelled ones."""
+    return settings.votes or (making.VOTES if made else 1)
+
+
 def inputs(given: Given, task: Task) -> dict[str, Any]:
     """What the made rows depend on."""
     settings = given.settings
@@ -68,7 +73,7 @@ def inputs(given: Given, task: Task) -> dict[str, Any]:
         "labeller": given.labeller.fingerprint if given.labeller else "",
         "make": how_many(task, settings).value,
         "sources": list(sources_of(settings)),
-        "votes": settings.votes,
+        "votes": votes_of(settings),
         "seed": settings.seed,
         "render": render.VERSION,
     }
@@ -90,7 +95,7 @@ def make(given: Given, task: Task, ask_for: AskFor | None, label_for: AskFor | N
             given.labeller.price if given.labeller else None,
             given.settings.seed,
             lambda done, total, what: log.progress("rows", done, total, what),
-            given.settings.votes,
+            votes_of(given.settings),
         )
         found += made.rows
         said += made.said
