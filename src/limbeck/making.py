@@ -93,7 +93,7 @@ def label_rows(
 
 
 def embedding() -> Callable[[Sequence[str]], Any] | None:
-    """minilm, or None without the train extra: then novelty is measured by words alone."""
+    """texts -> vectors of the embedded base, or None without the train extra: then texts are compared by their words alone."""
     if find_spec("torch") is None:
         return None
     from limbeck.engine.embed import embed
