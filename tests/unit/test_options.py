@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Option
 
 from limbeck import supply
 from limbeck.cli.options import read_settings
@@ -35,3 +36,20 @@ def test_votes_that_somebody_set_count_for_every_row(tmp_path: Path) -> None:
 def test_no_votes_at_all_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--votes has to be at least 1"):
         settings(tmp_path, votes=0)
+
+
+def test_an_option_reads_the_same_in_every_command_that_has_it() -> None:
+    """Help stands once: what `run` and `rows` share is one object, not one text written twice."""
+    import limbeck.cli.find_base as base
+    import limbeck.cli.find_data as data
+    import limbeck.cli.rows as rows
+    import limbeck.cli.run as run
+
+    own = {"rows", "out", "make"}  # mean something else in each of the two
+    helps = [{p.name: p.help for p in command.params if isinstance(p, Option)} for command in (run.run, rows.rows)]
+    shared = set(helps[0]) & set(helps[1]) - own
+    assert {"sources", "labeller", "labeller_price", "votes", "kind", "budget", "price", "teacher", "seed", "machine"} <= shared
+    assert [name for name in sorted(shared) if helps[0][name] != helps[1][name]] == []
+    for command in (base.base, data.data):
+        prices = [p.help for p in command.params if isinstance(p, Option) and p.name in ("price", "machine")]
+        assert prices == [helps[0]["price"], helps[0]["machine"]]

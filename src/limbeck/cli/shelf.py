@@ -6,10 +6,12 @@ import json
 
 import click
 
+from limbeck.cli import options
+
 
 @click.command("list")
 @click.argument("shelf", required=False)
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def list_(shelf: str | None, machine: bool) -> None:
     """What there is, a line each; SHELF narrows it: adapters, objectives, contexts, metrics, teachers, exporters, bases."""
     from limbeck import shelves
@@ -28,7 +30,7 @@ def list_(shelf: str | None, machine: bool) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def info(name: str, machine: bool) -> None:
     """One thing from a shelf, whole: what it is, where it lives, what it takes. `limbeck info recipes`: the grammar."""
     from limbeck import recipes, registry, shelves
