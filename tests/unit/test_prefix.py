@@ -11,6 +11,7 @@ import torch
 
 from limbeck import registry
 from limbeck.engine import loop, prefix
+from limbeck.engine.dropout import set_back, set_dropout
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, layers_of, load_base
 from limbeck.engine.numbers import read_numbers
 from limbeck.engine.start import new_student
@@ -148,3 +149,15 @@ def test_a_student_that_writes_trains_above_frozen_layers_as_it_does_without_reu
 
     assert trained(True) == trained(False)
     assert not [what for what in said if "frozen" in what]
+
+
+def test_dropout_that_attention_keeps_as_a_plain_number_is_set_and_set_back(tmp_path: Path) -> None:
+    """Llama has no nn.Dropout at all, and its config may say 0 in place of 0.0."""
+    model = load_base(str(toy(tmp_path / "llama", CAUSAL))).model.train()
+    attention = layers_of(model)[0].self_attn
+    attention.attention_dropout = 0
+    ids = torch.tensor([[2, 9, 17, 30, 8, 40]])
+    before = set_dropout(model.modules(), 0.5)
+    assert attention.attention_dropout == 0.5 and not torch.equal(model(ids).logits, model(ids).logits)
+    set_back(before)
+    assert attention.attention_dropout == 0 and torch.equal(model(ids).logits, model(ids).logits)
