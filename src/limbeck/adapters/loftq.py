@@ -161,6 +161,7 @@ LOFTQ = Adapter(
     name="loftq",
     group="student",
     args=f"{RANK}|{FORMAT}",
+    takes="a rank (r16), and a format: nf4, int4, int3, int2",
     kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,

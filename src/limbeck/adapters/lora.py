@@ -89,6 +89,7 @@ LORA = Adapter(
     name="lora",
     group="student",
     args="|".join((RANK, *VARIANTS)),
+    takes="a rank (r16), and a variant: dora, rslora, pissa",
     kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,

@@ -73,6 +73,7 @@ def record(name: str) -> Adapter:
         name=name,
         group="student",
         args=f"{RANK}|{POSITIONS}",
+        takes="a rank (r4), and which tokens are edited: f3l3 = the first three and the last three, f1, l1",
         kinds=tuple(Kind),
         modifiers=("rows", "objective"),
         attach=attach,

@@ -189,6 +189,7 @@ QALORA = Adapter(
     name="qalora",
     group="student",
     args=f"{BITS}|{GROUP}|{RANK}",
+    takes="bits: 4, 3 or 2; inputs of a group (g32); a rank (r16)",
     kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,

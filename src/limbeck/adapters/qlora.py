@@ -120,6 +120,7 @@ QLORA = Adapter(
     name="qlora",
     group="student",
     args=RANK,
+    takes="a rank (r16)",
     kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,

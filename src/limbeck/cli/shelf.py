@@ -38,11 +38,10 @@ def info(name: str, machine: bool) -> None:
 
     if name == "recipes":
         known = {"grammar": (recipes.__doc__ or "").strip(), "modifiers": recipes.SHIPPED, "numbers": sorted(recipes.known_values())}
-        return click.echo(
-            json.dumps(known)
-            if machine
-            else f"{known['grammar']}\n\nmodifiers: {recipes.SHIPPED}\n--set names: {', '.join(known['numbers'])}"
-        )
+        if machine:
+            return click.echo(json.dumps(known))
+        lines = [known["grammar"], "", *(f"{name:12} {how}" for name, how in recipes.WRITTEN.items())]
+        return click.echo("\n".join([*lines, "", f"--set names: {', '.join(known['numbers'])}"]))
     shelf = next((s for s in shelves.SHELVES if name in registry.names(s)), None)
     if shelf is None:
         every = [n for s in shelves.SHELVES for n in registry.names(s)]
@@ -61,5 +60,7 @@ def info(name: str, machine: bool) -> None:
     if machine:
         return click.echo(json.dumps(found, ensure_ascii=False, default=str))
     for key, value in found.items():
+        if key == "args":
+            continue  # a regular expression, for machines; `takes` says it in words
         text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         click.echo(f"{key:12} {text}")

@@ -77,20 +77,33 @@ def layers_of(model: Any, reading: bool = False) -> Any:
 def family_of_name(name: str) -> str:
     """encoder | seq2seq | causal of a base by its config.json alone, without torch and without its weights. What cannot be
     told from here (offline, no such base) counts as an encoder: loading it will say what is wrong."""
-    known = registry.names("bases")
-    try:
-        if name in known:
-            return str(getattr(registry.take("bases", name), "family", ENCODER))
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
-            if name.startswith((".", "/", "~")) or name.count("/") != 1:
-                return ENCODER
-            import huggingface_hub as hub
+    if name in registry.names("bases"):
+        return str(getattr(registry.take("bases", name), "family", ENCODER))
+    config = config_of_name(name)
+    return ENCODER if config is None else family_of(config)
 
-            folder = Path(hub.hf_hub_download(name, "config.json")).parent
-        return family_of(SimpleNamespace(**json.loads((folder / "config.json").read_bytes())))
+
+def config_of_name(name: str) -> SimpleNamespace | None:
+    """The config.json of a base, of the Hub's too, without its weights; None where it cannot be had."""
+    try:
+        if name in registry.names("bases"):
+            folder = registry.take("bases", name).folder()
+        else:
+            folder = Path(name).expanduser()
+            if not folder.is_dir() and not is_on_hub(name):
+                return None
+            if not folder.is_dir():
+                import huggingface_hub as hub
+
+                folder = Path(hub.hf_hub_download(name, "config.json")).parent
+        return SimpleNamespace(**json.loads((folder / "config.json").read_bytes()))
     except (OSError, ValueError, TypeError, LimbeckError):
-        return ENCODER
+        return None
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether a base that is no alias is named as the Hub names its own: owner/name, and no folder here is called so."""
+    return not name.startswith((".", "/", "~")) and name.count("/") == 1 and not Path(name).expanduser().is_dir()
 
 
 def encoder_base(name: str, *, shared: bool = False) -> Base:
@@ -146,7 +159,7 @@ def find_folder(name: str) -> Path:
         if not (folder / "config.json").is_file():
             raise MissingError(f"there is no model in {name}", "a model folder holds config.json and *.safetensors", "check the path")
         return folder
-    if name.count("/") != 1:
+    if not is_on_hub(name):
         raise UsageError(
             f"unknown base {name!r}", registry.near(name, registry.names("bases")), "an alias, ./path, or owner/name on the Hub"
         )
