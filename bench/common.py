@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from limbeck.bench import cells
+from limbeck.errors import MissingError
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("LIMBECK_SHARED", ROOT.parent / "shared"))
@@ -21,11 +21,10 @@ LIMBECK = str(Path(sys.executable).parent / "limbeck")
 
 def data(name: str, split: str) -> list[dict[str, Any]]:
     """Rows of a public set. Exits with a clear line where the folder of public data is absent."""
-    path = SHARED / "data" / name / f"{split}.jsonl.gz"
-    if not path.exists():
-        sys.exit(f"needs {name}/{split}.jsonl.gz in {SHARED / 'data'}; set LIMBECK_SHARED to the folder that holds data/")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    try:
+        return list(cells.read_set(SHARED / "data", name, split))
+    except MissingError as absent:
+        sys.exit(str(absent))
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -45,17 +44,9 @@ def timed(command: list[str], **env: str) -> tuple[float, str]:
 
 
 def stamp() -> dict[str, Any]:
-    """Versions, commit, and whether the tree had uncommitted changes."""
-    git = lambda *a: subprocess.run(["git", "-C", str(ROOT), *a], capture_output=True, text=True).stdout.strip()  # noqa: E731
-    return {
-        "commit": git("rev-parse", "--short", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--", "src")),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        **{name: version(name) for name in ("limbeck", "torch", "transformers", "peft", "scikit-learn")},
-        "peak_memory_children_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    """As the studies of `limbeck bench`, and the most memory that a command took."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return {**cells.stamp(ROOT), "peak_memory_children_mb": round(peak / 1024)}
 
 
 def save(folder: Path, name: str, result: dict[str, Any]) -> None:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import registry, render
-from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey
+from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
 from limbeck.types import SYNTHETIC, Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value
 
 SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
-UNANSWERED = {CapReached.__name__, "Transient", "ProviderError"}  # worth asking again on another day
+UNANSWERED = {error.__name__ for error in (CapReached, Transient, ProviderError)}  # worth asking again on another day
 
 
 class Record(Frozen):

@@ -224,7 +224,7 @@ def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, sto
     ids = {r.id for r in given.unlabelled}
     every = read_lines(folder.rows, Example)
     rows = [r for r in every if r.id in ids]
-    votes = given.settings.votes if given.settings.votes_set and not given.teacher.recording else 1
+    votes = 1 if given.teacher.recording else supply.votes_of(given.settings, made=False)
     inputs = {
         "rows": sha_of([(r.id, r.input, r.choices) for r in rows]),
         "task": task.sha(),

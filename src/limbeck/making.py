@@ -20,6 +20,7 @@ from limbeck.sources.state import Generated
 from limbeck.sources.steer import Plan
 from limbeck.types import Example, Origin, Price, Task
 
+VOTES = 3  # labelling requests for each made row: the fewest of which a majority can stand
 SHOTS = 8  # rows of the user that stand in a question for a label, beside the prompt's own demonstrations
 
 
@@ -46,7 +47,7 @@ def make_rows(
     price_label: Price | None = None,
     seed: int = 0,
     note: Note = lambda done, total, what: None,
-    votes: int = 3,
+    votes: int = VOTES,
     plan: Plan | None = None,
     embed: Callable[[Sequence[str]], Any] | None = None,
 ) -> Made:
@@ -74,7 +75,7 @@ def label_rows(
     task: Task,
     rows: Sequence[Example],
     ask: Ask,
-    votes: int = 3,
+    votes: int = 1,
     shots: Sequence[Example] = (),
     price: Price | None = None,
     seed: int = 0,
@@ -92,7 +93,7 @@ def label_rows(
 
 
 def embedding() -> Callable[[Sequence[str]], Any] | None:
-    """minilm, or None without the train extra: then novelty is measured by words alone."""
+    """texts -> vectors of the embedded base, or None without the train extra: then texts are compared by their words alone."""
     if find_spec("torch") is None:
         return None
     from limbeck.engine.embed import embed

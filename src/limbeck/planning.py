@@ -65,7 +65,7 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
     foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed)
     if teacher is not None and given.makes_rows and not given.supplied:
         n = int(supply.how_many(task, given.settings).value)
-        foreseen = with_making(foreseen, task, n, given.settings.votes, teacher, [*given.gold, *train], given.labeller)
+        foreseen = with_making(foreseen, task, n, supply.votes_of(given.settings), teacher, [*given.gold, *train], given.labeller)
     return Plan(task, sizes, planned, foreseen)
 
 

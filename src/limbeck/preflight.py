@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from limbeck import recipes, registry, render
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import make_splits, split_of, test_of_made
+from limbeck.engine.load import config_of_name, find_folder, is_on_hub
 from limbeck.errors import MissingError, UsageError
 from limbeck.registry import Teacher
 from limbeck.sources.datasets import open_source
@@ -57,6 +58,8 @@ def preflight(settings: Settings, prompt: str) -> Given:
         raise UsageError(
             f"--set {name}: there is no such number", registry.near(name, sorted(recipes.known_values())), "limbeck info recipes"
         )
+    for recipe in wanted:
+        refuse_impossible(recipe, settings.overrides)
     warnings: list[str] = []
     rejected: list[Rejected] = []
 
@@ -86,6 +89,29 @@ def preflight(settings: Settings, prompt: str) -> Given:
     return given
 
 
+def refuse_impossible(recipe: Recipe, overrides: Mapping[str, Any]) -> None:
+    """What a look at the base's folder and config rules out, before anything is spent. Raises MissingError where there is no
+    such folder, UsageError where there is no such base, or a rank or a group is more than the base is wide."""
+    adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
+    if adapter.needs_teacher or not recipe.base:
+        return
+    if recipe.base not in registry.names("bases") and not is_on_hub(recipe.base):
+        find_folder(recipe.base)
+    config = config_of_name(recipe.base)
+    width = next((int(size) for name in ("hidden_size", "d_model", "n_embd") if (size := getattr(config, name, None))), None)
+    given = recipes.with_values(
+        recipe, Task(name="", instruction="", kind=Kind.LABEL), recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0), overrides
+    )
+    for name, what in (("rank", "the rank"), ("group_size", "a group of inputs")):
+        size = given.value(name, 0)
+        if width is not None and size > width:
+            raise UsageError(
+                f"{recipe.text!r}: {what} is more than the base is wide",
+                f"{name} is {size}, and the hidden states of {recipe.base} have {width} numbers",
+                f"a {name} far below {width}; limbeck info {recipe.adapter}",
+            )
+
+
 def must_have_a_source_of_rows(given: Given) -> None:
     """Rows come from the user, or from a teacher that can write some."""
     prompt = given.settings.prompt
@@ -94,7 +120,9 @@ def must_have_a_source_of_rows(given: Given) -> None:
             open_source(source)  # a name that is none is told before anybody is asked
     if not given.makes_rows:
         if not given.gold and not given.made:
-            raise MissingError("there are no rows, and --make 0 says that none are to be made", "", f"limbeck run {prompt} --rows rows.csv")
+            raise MissingError(
+                "there are no rows, and --make 0 says that none are to be made", no_rows(given), f"limbeck run {prompt} --rows rows.csv"
+            )
         return
     if given.teacher is None and not (given.settings.sources and given.settings.make):
         raise MissingError(
@@ -108,6 +136,13 @@ def must_have_a_source_of_rows(given: Given) -> None:
             f"the teacher is {given.teacher.name}",
             f"limbeck run {prompt} --rows rows.csv, or a teacher that is a model",
         )
+
+
+def no_rows(given: Given) -> str:
+    """What was looked at, in words."""
+    put_aside = f"; {len(given.rejected)} rows were put aside, the first: {given.rejected[0].reason}" if given.rejected else ""
+    files = f"no usable row in {', '.join(given.settings.rows)}" if given.settings.rows else "no --rows file was given"
+    return files + put_aside
 
 
 def open_the_teacher(spec: str | None, price: Price | None, budget_usd: float, flag: str) -> Teacher | None:

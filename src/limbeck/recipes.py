@@ -6,6 +6,7 @@ adapter  = name *(":" arg)         modifier = name *(":" arg)
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,6 +66,9 @@ def parse(text: str) -> Recipe:
     return recipe
 
 
+WRITTEN = {"few": "few:8 or few:8:nearest, with 1 to 99 rows", "rows": "rows:gold, rows:teacher or rows:generated"}  # for people
+
+
 def axis_of(modifier: str, spelled: str) -> str:
     word = modifier.partition(":")[0]
     if word not in AXES:
@@ -76,8 +80,8 @@ def axis_of(modifier: str, spelled: str) -> str:
     if not re.fullmatch(SHIPPED[word], modifier):
         raise UsageError(
             f"cannot read the modifier {modifier!r} in {spelled!r}",
-            f"it has the form {SHIPPED[word]}",
-            "for example few:8, few:8:nearest, rows:gold",
+            f"it is written {WRITTEN.get(word, word)}",
+            "limbeck info recipes",
         )
     return AXES[word]
 
@@ -109,10 +113,12 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
             )
     for arg in recipe.args:
         if not re.fullmatch(adapter.args, arg):
-            words = [word for word in adapter.args.split("|") if word.isalnum()]
-            close = f"; {registry.near(arg, words)}" if words else ""
-            have = f"{name} takes {adapter.args or 'no argument'}{close}"
-            raise UsageError(f"cannot read {arg!r} in {text!r}", have, "limbeck info " + name)
+            words = [word for word in re.findall(r"\w+", adapter.takes) if re.fullmatch(adapter.args, word)]
+            close = difflib.get_close_matches(arg, words, n=1, cutoff=0.5)
+            have = f"{name} takes {adapter.takes or ('arguments of its own' if adapter.args else 'no argument')}"
+            raise UsageError(
+                f"cannot read {arg!r} in {text!r}", have + (f"; did you mean {close[0]}?" if close else ""), "limbeck info " + name
+            )
 
 
 WHY_NOT = {

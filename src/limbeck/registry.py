@@ -102,14 +102,15 @@ class Adapter:
     measure(attached model) -> values for the report.
     cheap: refitted on train + dev before its test scoring, always.
     group: baseline | prompt | student. modifiers: axes (context, rows, objective) whose modifiers make sense with it.
-    args: regular expression of what may stand behind its colon, "" = nothing. The module that holds the record is
-    imported to read a recipe: torch is imported inside the functions."""
+    args: regular expression of what may stand behind its colon, "" = nothing; takes: the same for people, by examples.
+    The module that holds the record is imported to read a recipe: torch is imported inside the functions."""
 
     name: str
     group: str
     kinds: tuple[Kind, ...]
     modifiers: tuple[str, ...] = ()
     args: str = ""
+    takes: str = ""
     needs_base: bool = True
     needs_teacher: bool = False
     cheap: bool = False

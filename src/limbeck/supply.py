@@ -10,11 +10,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from limbeck import making, render
+from limbeck.candidates import UNANSWERED
 from limbeck.curate.informative import most_informative_first
 from limbeck.curate.pipeline import PutAside, curate
 from limbeck.errors import MissingError
@@ -58,6 +58,11 @@ def how_many(task: Task, settings: Settings) -> Value:
     return Value(name="make", value=OTHERWISE, why="enough for a first student; more with --make N")
 
 
+def votes_of(settings: Settings, made: bool = True) -> int:
+    """Labelling requests per row, of those that we make or of the user's own unlabelled ones."""
+    return settings.votes or (making.VOTES if made else 1)
+
+
 def inputs(given: Given, task: Task) -> dict[str, Any]:
     """What the made rows depend on."""
     settings = given.settings
@@ -68,7 +73,7 @@ def inputs(given: Given, task: Task) -> dict[str, Any]:
         "labeller": given.labeller.fingerprint if given.labeller else "",
         "make": how_many(task, settings).value,
         "sources": list(sources_of(settings)),
-        "votes": settings.votes,
+        "votes": votes_of(settings),
         "seed": settings.seed,
         "render": render.VERSION,
     }
@@ -90,7 +95,7 @@ def make(given: Given, task: Task, ask_for: AskFor | None, label_for: AskFor | N
             given.labeller.price if given.labeller else None,
             given.settings.seed,
             lambda done, total, what: log.progress("rows", done, total, what),
-            given.settings.votes,
+            votes_of(given.settings),
         )
         found += made.rows
         said += made.said
@@ -98,7 +103,7 @@ def make(given: Given, task: Task, ask_for: AskFor | None, label_for: AskFor | N
         rejected += [rejection(row, why) for row, why in made.rejected]
     shown = [Example(id=f"demonstration-{i}", input=d.input, output=d.output) for i, d in enumerate(task.demonstrations)]
     guard = {"test": given.test or [], "dev": given.dev or [], "your rows": given.gold, "demonstrations": shown}
-    clean = curate(task, found, guard, embedder(), language_of=language_of)
+    clean = curate(task, found, guard, making.embedding(), language_of=language_of)
     rejected += [put_aside(one) for one in clean.rejected]
     counts |= {f"curate.{step}": n for step, n in clean.counts.items()}
     return Supply(
@@ -121,12 +126,13 @@ def sources_of(settings: Settings) -> tuple[str, ...]:
 
 def left_undone(counts: dict[str, int]) -> bool:
     """Whether money, time or a provider kept something from being done, so that the same command may do it later."""
-    return any(n and name.rpartition(".")[2] in ("capreached", "transient", "providererror") for name, n in counts.items())
+    lost = {name.lower() for name in UNANSWERED}
+    return any(n and name.rpartition(".")[2] in lost for name, n in counts.items())
 
 
 def worth_first(rows: list[Example], labelled: list[Example]) -> list[Example]:
     """Those first that lie farthest from what is labelled and from each other; in the given order without the train extra."""
-    embed = embedder()
+    embed = making.embedding()
     if embed is None or len(rows) < 2:
         return rows
     known = embed([r.input for r in labelled]) if labelled else None
@@ -159,15 +165,6 @@ def retrieved(
     rows = list(found.rows)[:most]
     counts = {"retrieve.rows": len(rows), "retrieve.dropped": len(found.dropped)}
     return rows, [u.model_dump(mode="json") for u in found.used], [*notes, *found.said], counts
-
-
-def embedder() -> Any:
-    """texts -> vectors of the embedded base, or None without the train extra."""
-    if find_spec("torch") is None:
-        return None
-    from limbeck.engine.embed import embed
-
-    return embed
 
 
 def rejection(row: Example, why: str) -> Rejected:

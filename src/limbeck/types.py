@@ -400,7 +400,7 @@ class Settings(Frozen):
     budget_usd, budget_s: hard caps. columns: {ours: theirs}. overrides: --set name=value.
     make: how many rows to make from the prompt (None: as many as the task needs where there are no rows, else none).
     sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
-    votes: labelling requests per made row, and per unlabelled one where the user sets it (votes_set; else one). bases: so many base models of the
+    votes: labelling requests per row; None: 3 for a made row, 1 for an unlabelled one. bases: so many base models of the
     catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here."""
 
     prompt: str
@@ -412,8 +412,7 @@ class Settings(Frozen):
     sources: tuple[str, ...] = ()
     labeller: str | None = None
     labeller_price: Price | None = None
-    votes: int = 3
-    votes_set: bool = False
+    votes: int | None = None
     bases: int = 0
     columns: dict[str, str] = {}
     kind: str | None = None

@@ -112,6 +112,13 @@ def test_ia3_merges_exactly(models, name: str) -> None:
     torch.testing.assert_close(outputs(ia3.merge(model), family_of(name)), apart, atol=1e-5 * scale, rtol=1e-4)
 
 
+def test_ia3_scales_nothing_in_frozen_layers(models) -> None:
+    recipe = Recipe(adapter="ia3", values=(Value(name="freeze_layers", value=1, why=""),))
+    model = ia3.attach(copy.deepcopy(models[ENCODER]), recipe)
+    names = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert names and all("layer.1." in n for n in names)
+
+
 def test_a_pattern_that_finds_nothing_is_an_error(models) -> None:
     other = copy.deepcopy(models["gpt2"])
     other.config.model_type = "llama"

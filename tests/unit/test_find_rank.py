@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from limbeck.engine.rank import ranks
 from limbeck.errors import UsageError
 from limbeck.sources import rank_data
 from limbeck.sources.catalogue import cards, shipped
@@ -179,3 +181,12 @@ def test_an_unknown_source_gets_the_nearest_name():
         open_source("catalog")
     with pytest.raises(UsageError, match="there is no folder"):
         open_source("folder:/no/such")
+
+
+def test_ranks_are_those_of_the_definition_and_a_whole_catalogue_takes_no_time() -> None:
+    """1 = the highest; equal scores share the mean of the ranks that they take up."""
+    scores = np.array([0.5, 2.0, 0.5, -1.0, 2.0, 2.0])
+    assert ranks(scores).tolist() == [4.5, 2.0, 4.5, 6.0, 2.0, 2.0]
+    assert ranks(scores.astype(np.float32)).tolist() == ranks(scores).tolist() and ranks(scores[:0]).tolist() == []
+    many = np.random.default_rng(0).permutation(200_000).astype(float)
+    assert (ranks(many) == 200_000 - many).all()  # all pairs of them would not fit into memory

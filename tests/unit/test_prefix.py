@@ -11,7 +11,8 @@ import torch
 
 from limbeck import registry
 from limbeck.engine import loop, prefix
-from limbeck.engine.load import CAUSAL, ENCODER, layers_of, load_base
+from limbeck.engine.dropout import set_back, set_dropout
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, layers_of, load_base
 from limbeck.engine.numbers import read_numbers
 from limbeck.engine.start import new_student
 from limbeck.engine.tokens import pad_id
@@ -131,3 +132,32 @@ def test_lora_above_frozen_layers_reuses_them(base: str, tmp_path: Path) -> None
     model = registry.take("adapters", "lora").attach(load_base(base).model, job.recipe)
     assert prefix.frozen_layers(model) == 1
     assert not [n for n, p in model.named_parameters() if p.requires_grad and ".0." in n]
+
+
+@pytest.mark.parametrize(("family", "frozen"), [(SEQ2SEQ, 1), (SEQ2SEQ, 3), (CAUSAL, 1)])
+def test_a_student_that_writes_trains_above_frozen_layers_as_it_does_without_reuse(tmp_path: Path, family: str, frozen: int) -> None:
+    """Three frozen layers of the encoder-decoder are its encoder and one layer of its decoder."""
+    base = str(toy(tmp_path / "toy", family))
+    said: list[str] = []
+
+    def trained(reuse: bool) -> list[float]:
+        job = job_of(
+            "lora", Kind.LABEL, base, tmp_path / str(reuse), freeze_layers=frozen, rank=4, epochs=2, patience=2, reuse_prefix=reuse
+        )
+        assert prefix.frozen_layers(registry.take("adapters", "lora").attach(load_base(base).model, job.recipe)) == frozen
+        return [line["train_loss"] for line in fit_job(replace(job, note=lambda done, total, what: said.append(what))).history]
+
+    assert trained(True) == trained(False)
+    assert not [what for what in said if "frozen" in what]
+
+
+def test_dropout_that_attention_keeps_as_a_plain_number_is_set_and_set_back(tmp_path: Path) -> None:
+    """Llama has no nn.Dropout at all, and its config may say 0 in place of 0.0."""
+    model = load_base(str(toy(tmp_path / "llama", CAUSAL))).model.train()
+    attention = layers_of(model)[0].self_attn
+    attention.attention_dropout = 0
+    ids = torch.tensor([[2, 9, 17, 30, 8, 40]])
+    before = set_dropout(model.modules(), 0.5)
+    assert attention.attention_dropout == 0.5 and not torch.equal(model(ids).logits, model(ids).logits)
+    set_back(before)
+    assert attention.attention_dropout == 0 and torch.equal(model(ids).logits, model(ids).logits)

@@ -25,7 +25,7 @@ from transformers import AutoModel, GPT2Config, GPT2LMHeadModel
 from limbeck import recipes, registry
 from limbeck.adapters.loftq import best_of_rank, initialise, measure, residuals
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, load_base, read_model
-from limbeck.engine.lowrank import LowRank, PackedLinear, counts, keep_small, layers_in, linears, plain, swap, weight_of
+from limbeck.engine.lowrank import LowRank, PackedLinear, counts, keep_small, layers_in, linears, plain, swap, to_quantise, weight_of
 from limbeck.engine.quant import Format, dequantise, quantise, read_format
 from limbeck.errors import MissingExtra, ModelError, UsageError
 from limbeck.testing.toys import toy
@@ -106,6 +106,24 @@ def test_as_many_numbers_train_as_the_formula_says_and_packing_halves_no_total(t
     assert found.percent == pytest.approx(100 * found.trainable / found.total)
 
 
+@pytest.mark.parametrize("text", ["qlora:r4", "loftq:r4:nf4", "qalora:4:g32:r4"])
+@pytest.mark.parametrize("family", [ENCODER, "gpt2"])
+def test_frozen_layers_are_quantised_and_not_adapted(text: str, family: str, bases: dict[str, Path]):
+    base, model = read_model(bases[family]), moved(attached(text, bases[family], freeze_layers=1))
+    below, above = (f"{'layer' if family == ENCODER else 'h'}.{i}." for i in (0, 1))
+    moving = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert moving and all(above in name for name in moving)
+    apart, adapter = answers(model, family), registry.take("adapters", text.partition(":")[0])
+    merged = adapter.merge(model)
+    assert (answers(merged, family) - apart).abs().max() < 1e-5
+    weights = {name: weight_of(layer) for name, layer in linears(base).items() if below in name}
+    for name, weight in weights.items():
+        error = (
+            (merged.get_submodule(name).weight.detach().float().reshape(-1).sort().values - weight.reshape(-1).sort().values).abs().max()
+        )
+        assert 0 < error < weight.abs().max() / 3, "in fewer bits, and by nothing but that"
+
+
 @pytest.mark.parametrize("family", [SEQ2SEQ, CAUSAL, "gpt2"])
 def test_tables_of_words_and_of_answers_are_not_adapted_and_both_stacks_of_a_t5_are(family: str, bases: dict[str, Path]):
     names = set(linears(read_model(bases[family])))
@@ -117,7 +135,7 @@ def test_what_is_quantised_is_never_quantised_again(bases: dict[str, Path]):
     for text in ("qlora:r4", "qalora:r4"):
         model = attached(text, bases[ENCODER])
         with pytest.raises(UsageError, match="quantised already"):
-            linears(model)
+            to_quantise(model)
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq"])
@@ -145,7 +163,7 @@ def test_a_model_without_linear_layers_and_layers_of_another_kind_are_refused():
         linears(Other(nn.LayerNorm(8)))
     for part in (nn.MultiheadAttention(8, 2), nn.Conv1d(4, 4, 3)):
         with pytest.raises(UsageError, match="cannot be quantised"):
-            linears(Other(part))
+            to_quantise(Other(part))
 
 
 def test_without_bitsandbytes_the_extra_is_named(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
@@ -166,7 +184,7 @@ def test_recipes_that_mean_nothing_are_refused(text: str):
 
 
 def test_two_formats_in_one_recipe_are_refused():
-    with pytest.raises(UsageError, match="two arguments of one kind"):
+    with pytest.raises(UsageError, match="one thing twice"):
         registry.take("adapters", "loftq").numbers(recipe_of("loftq:nf4:int2"), None, 0)
 
 

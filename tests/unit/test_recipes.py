@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from limbeck import recipes
+from limbeck import recipes, registry
 from limbeck.errors import UsageError
 from limbeck.types import Kind, Task
 
@@ -69,3 +71,27 @@ def test_every_number_has_its_reason_and_can_be_overridden():
 
 def test_candidates_are_named_once():
     assert [r.text for r in recipes.parse_all(["head@minilm", "head@minilm ", "majority"])] == ["head@minilm", "majority"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("loftq:int8@minilm", "nf4, int4, int3, int2"),
+        ("qalora:g0@minilm", "inputs of a group (g32)"),
+        ("loreft:f0@minilm", "f3l3 = the first three and the last three"),
+        ("prompt+few:100@teacher", "few:8 or few:8:nearest"),
+        ("head+rows:mine@minilm", "rows:gold, rows:teacher or rows:generated"),
+    ],
+)
+def test_what_cannot_be_read_is_answered_with_words_and_no_regular_expression(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as error:
+        recipes.parse(text)
+    assert words in error.value.have and not set(r"\[]|*?+^$") & set(error.value.have.replace("did you mean", "").rstrip("?"))
+
+
+def test_every_adapter_that_takes_arguments_says_them_in_words_and_its_words_are_true() -> None:
+    for name in registry.names("adapters"):
+        adapter = registry.take("adapters", name)
+        assert bool(adapter.args) == bool(adapter.takes), name
+        if adapter.args:
+            assert [word for word in re.findall(r"\w+", adapter.takes) if re.fullmatch(adapter.args, word)], name

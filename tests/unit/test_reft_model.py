@@ -549,14 +549,24 @@ def test_rows_that_pyreft_has_lost_compute_what_they_did_there(tmp_path):
 
 def test_recipes_say_rank_and_positions_in_either_order():
     from limbeck import recipes
-    from limbeck.adapters.loreft import positions_of, rank_of
+    from limbeck.adapters.arguments import rank_of
+    from limbeck.adapters.loreft import USUAL_RANK, positions_of
 
     for text, rank, positions in (("loreft@minilm", 4, "f3l3"), ("loreft:r8:f7l7@minilm", 8, "f7l7"), ("direft:l1:r2@minilm", 2, "l1")):
         recipe = recipes.parse(text)
-        assert (rank_of(recipe), positions_of(recipe)) == (rank, positions)
+        assert (rank_of(recipe, USUAL_RANK), positions_of(recipe)) == (rank, positions)
     for wrong in ("loreft:8@minilm", "loreft:f0@minilm", "loreft:l7f7@minilm", "direft+few:8@minilm"):
         with pytest.raises(UsageError):
             recipes.parse(wrong)
     with pytest.raises(UsageError, match="twice"):
         rank_of(recipes.parse("loreft:r4:r8@minilm"))
     assert take("adapters", "loreft").merge is None
+
+
+def test_a_model_that_passes_one_layer_many_times_is_refused():
+    from transformers import AlbertConfig, AlbertModel
+
+    shape = {"hidden_size": 32, "embedding_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+    albert = AlbertModel(AlbertConfig(vocab_size=50, num_hidden_layers=3, **shape))
+    with pytest.raises(UsageError, match="no stack of 3 blocks"):
+        get_reft_model(albert, ReftConfig(rank=2))

@@ -33,9 +33,12 @@ TARGETS = {
 
 
 def attach(model: Any, recipe: Recipe) -> Any:
-    """Raises UsageError for a family that is not in TARGETS, or where a pattern finds nothing."""
+    """With `freeze_layers` of the upper layers alone. Raises UsageError for a family that is not in TARGETS, or where a pattern
+    finds nothing."""
+    from limbeck.engine.numbers import read_numbers
+
     peft = need("peft", extra="train")
-    outputs, inputs = targets_of(model)
+    outputs, inputs = targets_of(model, read_numbers(recipe).freeze_layers)
     config = peft.IA3Config(
         target_modules=[*outputs, *inputs],
         feedforward_modules=list(inputs),
@@ -49,13 +52,16 @@ def attach(model: Any, recipe: Recipe) -> Any:
     return wrapped
 
 
-def targets_of(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """{full name: module} of those whose output, and of those whose input is scaled."""
+def targets_of(model: Any, above: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+    """{full name: module} of those whose output, and of those whose input is scaled, but for the lowest `above` layers."""
+    from limbeck.engine.load import layers_of
+
     known = TARGETS.get(model.config.model_type)
     if known is None:
         have = f"known are {', '.join(TARGETS)}"
         raise UsageError(f"ia3 does not know where a {model.config.model_type} model keeps its keys and values", have, "take lora")
-    modules = dict(model.named_modules())
+    inside = {id(m) for layer in list(layers_of(model))[above:] for m in layer.modules()}
+    modules = {name: m for name, m in model.named_modules() if id(m) in inside}
     outputs, inputs = ({n: m for n, m in modules.items() if re.search(rf"(^|\.){pattern}$", n)} for pattern in known)
     if not outputs or not inputs:
         have = f"it is a {type(model).__name__} without {known[0] if not outputs else known[1]}"

@@ -9,14 +9,15 @@ with alpha / r times the correction. Written loftq:r16:nf4 (or int4, int3, int2)
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from limbeck.adapters.arguments import RANK, argument, rank_of, why
 from limbeck.errors import UsageError
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe, Task, Value
 
+FORMAT = "nf4|int[432]"
 GROUP = 64  # of the integers; NF4 has blocks of 64, too
 
 
@@ -34,21 +35,26 @@ class Start:
 
 
 def attach(model: Any, recipe: Recipe) -> Any:
-    """Every linear layer of the stacks of layers, on any device. Raises UsageError as engine.lowrank.linears does, and
-    where the rank is greater than a side of a matrix."""
+    """Every linear layer of the stacks of layers, on any device; with `freeze_layers` the lowest ones are quantised and not
+    adapted. Raises UsageError as engine.lowrank.to_quantise does, and where the rank is greater than a side of a matrix."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
     from limbeck.engine.device import pick_device
-    from limbeck.engine.lowrank import LowRank, PackedLinear, keep_small, linears, swap, weight_of
-    from limbeck.engine.quant import read_format
+    from limbeck.engine.lowrank import LowRank, PackedLinear, keep_small, linears, swap, to_quantise, weight_of
+    from limbeck.engine.numbers import read_numbers
+    from limbeck.engine.quant import quantise, read_format
 
-    layers, rank = linears(model), rank_of(recipe)
+    layers, rank = to_quantise(model), rank_of(recipe)
+    upper = linears(model, read_numbers(recipe).freeze_layers)
     scale = recipe.value("alpha", 2 * rank) / rank
     form = read_format(format_of(recipe), GROUP)
     model.requires_grad_(False)
     for name, layer in layers.items():
         weight, home = weight_of(layer), layer.weight.device
+        if name not in upper:
+            swap(model, name, PackedLinear(quantise(weight, form), form, tuple(weight.shape), layer.bias, isinstance(layer, Conv1D)))
+            continue
         if rank > min(weight.shape):
             raise UsageError(
                 f"rank {rank} is more than the layer {name} has",
@@ -107,11 +113,13 @@ def best_of_rank(rest: Any, rank: int) -> tuple[Any, Any]:
 
 def merge(model: Any) -> Any:
     """Q + scale * B A in float32: a plain model of the base's class, exact with respect to the dequantised base."""
-    from limbeck.engine.lowrank import LowRank, layers_in, plain, swap
+    from limbeck.engine.lowrank import LowRank, PackedLinear, layers_in, plain, swap
 
     for name, layer in layers_in(model, LowRank):
         weight = layer.base.weight + (layer.lora_B @ layer.lora_A).float() * layer.scale
         swap(model, name, plain(weight, layer.base.bias, layer.base.transposed))
+    for name, layer in layers_in(model, PackedLinear):  # of frozen layers
+        swap(model, name, plain(layer.weight, layer.bias, layer.transposed))
     return model
 
 
@@ -134,30 +142,17 @@ def measure(model: Any) -> list[Value]:
 # ---- what stands in the recipe ---------------------------------------------------------------------------------------
 
 
-def argument(recipe: Recipe, pattern: str) -> str:
-    """The one argument that fits the pattern, "" where there is none. Raises UsageError where there are two."""
-    found = [arg for arg in recipe.args if re.fullmatch(pattern, arg)]
-    if len(found) > 1:
-        raise UsageError(f"two arguments of one kind in {recipe.text!r}", " and ".join(found), "keep one of them")
-    return found[0] if found else ""
-
-
-def rank_of(recipe: Recipe) -> int:
-    written = argument(recipe, r"r\d+")
-    return int(written[1:]) if written else int(recipe.value("rank", 16))
-
-
 def format_of(recipe: Recipe) -> str:
-    return argument(recipe, "nf4|int[432]") or str(recipe.value("format", "nf4"))
+    return argument(recipe, FORMAT) or str(recipe.value("format", "nf4"))
 
 
 def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
-    rank, written = rank_of(recipe), "as written in the recipe"
+    rank = rank_of(recipe)
     return [
-        Value(name="rank", value=rank, why=written if argument(recipe, r"r\d+") else "as lora's"),
+        Value(name="rank", value=rank, why=why(recipe, RANK, "as lora's")),
         Value(name="alpha", value=2 * rank, why="twice the rank; the start is divided by the scale of 2"),
         Value(name="lora_dropout", value=0.0, why="few steps"),
-        Value(name="format", value=format_of(recipe), why=written if argument(recipe, "nf4|int[432]") else "four bits, as qlora"),
+        Value(name="format", value=format_of(recipe), why=why(recipe, FORMAT, "four bits, as qlora")),
         Value(name="loftq_iterations", value=5, why="as in the paper's examples; the best of them is kept"),
     ]
 
@@ -165,7 +160,8 @@ def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
 LOFTQ = Adapter(
     name="loftq",
     group="student",
-    args=r"r[1-9]\d*|nf4|int[432]",
+    args=f"{RANK}|{FORMAT}",
+    takes="a rank (r16), and a format: nf4, int4, int3, int2",
     kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,

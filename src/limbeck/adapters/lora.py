@@ -20,7 +20,7 @@ import math
 import warnings
 from typing import Any
 
-from limbeck.errors import UsageError
+from limbeck.adapters.arguments import RANK, argument, rank_of, why
 from limbeck.need import need
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe, Task, Value
@@ -31,11 +31,12 @@ VARIANTS = ("dora", "rslora", "pissa")
 def attach(model: Any, recipe: Recipe) -> Any:
     """Every linear layer of the model's layers gets an A and a B, of the upper ones alone with `freeze_layers`; nothing else
     moves. Raises UsageError where there is none."""
+    from limbeck.engine.lowrank import linears
     from limbeck.engine.numbers import read_numbers
 
     peft = need("peft", extra="train")
     rank, variants = read_args(recipe)
-    layers = linear_layers(model, read_numbers(recipe).freeze_layers)
+    layers = linears(model, read_numbers(recipe).freeze_layers)
     config = peft.LoraConfig(
         r=rank,
         lora_alpha=recipe.value("alpha", default_alpha(rank, variants)),
@@ -55,22 +56,6 @@ def attach(model: Any, recipe: Recipe) -> Any:
     return wrapped
 
 
-def linear_layers(model: Any, above: int = 0) -> dict[str, Any]:
-    """{full name: module} of the Linear and Conv1D modules inside the model's layers, but for the lowest `above` of them."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    from limbeck.engine.load import layers_of
-
-    inside = {id(m) for layer in list(layers_of(model))[above:] for m in layer.modules()}
-    found = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and id(m) in inside}
-    if not found:
-        raise UsageError(
-            "this base has no linear layer that could be adapted", f"it is a {type(model).__name__}", "take full, or another base"
-        )
-    return found
-
-
 def expected(layers: dict[str, Any], rank: int, variants: tuple[str, ...]) -> int:
     """Trained numbers: r (in + out) per layer, with DoRA out more."""
     sizes = [m.weight.shape for m in layers.values()]  # (out, in), or (in, out) of a Conv1D
@@ -84,11 +69,7 @@ def merge(model: Any) -> Any:
 
 def read_args(recipe: Recipe) -> tuple[int, tuple[str, ...]]:
     """lora:r16:dora -> 16, ("dora",); the rank else from the value `rank`, else 16. Raises UsageError for two ranks."""
-    ranks = [int(arg[1:]) for arg in recipe.args if arg[1:].isdigit()]
-    variants = tuple(v for v in VARIANTS if v in recipe.args)
-    if len(ranks) > 1 or len(ranks) + len(variants) < len(recipe.args):
-        raise UsageError(f"{recipe.text!r} says the same thing twice", f"its arguments are {', '.join(recipe.args)}", "keep one rank")
-    return (ranks or [int(recipe.value("rank", 16))])[0], variants
+    return rank_of(recipe), tuple(variant for variant in VARIANTS if argument(recipe, variant))
 
 
 def default_alpha(rank: int, variants: tuple[str, ...]) -> float:
@@ -98,17 +79,17 @@ def default_alpha(rank: int, variants: tuple[str, ...]) -> float:
 
 def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
     rank, variants = read_args(recipe)
-    written = any(arg[1:].isdigit() for arg in recipe.args)
-    why = "as written in the recipe" if written else "enough for a 384-wide encoder on a small closed task"
     alpha = default_alpha(rank, variants)
     reason = "twice the root of the rank: alpha / sqrt(r) is then 2" if "rslora" in variants else "twice the rank, the usual scale of 2"
-    return [Value(name="rank", value=rank, why=why), Value(name="alpha", value=alpha, why=reason)]
+    usual = why(recipe, RANK, "enough for a 384-wide encoder on a small closed task")
+    return [Value(name="rank", value=rank, why=usual), Value(name="alpha", value=alpha, why=reason)]
 
 
 LORA = Adapter(
     name="lora",
     group="student",
-    args=r"r[1-9]\d*|dora|rslora|pissa",
+    args="|".join((RANK, *VARIANTS)),
+    takes="a rank (r16), and a variant: dora, rslora, pissa",
     kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,

@@ -8,15 +8,15 @@ a token's place, so it is not merged: the model folder holds the base and, besid
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
-from limbeck.errors import UsageError
+from limbeck.adapters.arguments import RANK, argument, rank_of, why
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe, Task, Value
 
-_RANK, _POSITIONS = r"r[1-9]\d*", r"f[1-9]\d*(l[1-9]\d*)?|l[1-9]\d*"
+POSITIONS = r"f[1-9]\d*(l[1-9]\d*)?|l[1-9]\d*"
+USUAL_RANK = 4
 
 
 def attach(model: Any, recipe: Recipe) -> Any:
@@ -29,7 +29,7 @@ def attach(model: Any, recipe: Recipe) -> Any:
     frozen = int(recipe.value("freeze_layers", 0))
     config = ReftConfig(
         kind=recipe.adapter,
-        rank=rank_of(recipe),
+        rank=rank_of(recipe, USUAL_RANK),
         layers=tuple(range(frozen, len(blocks_of(model)))) if frozen else "all",
         positions=positions_of(recipe),
         tied=bool(recipe.value("tied", False)),
@@ -51,31 +51,16 @@ def load(folder: Path) -> Any:
     return ReftModel.from_pretrained(read_model(folder), folder)
 
 
-def rank_of(recipe: Recipe) -> int:
-    """loreft:r8 -> 8; else the value `rank`, else 4."""
-    return int(argument(recipe, _RANK, f"r{recipe.value('rank', 4)}")[1:])
-
-
 def positions_of(recipe: Recipe) -> str:
     """loreft:f3l3 -> "f3l3"; else the value `positions`, else "f3l3"."""
-    return argument(recipe, _POSITIONS, str(recipe.value("positions", "f3l3")))
-
-
-def argument(recipe: Recipe, form: str, default: str) -> str:
-    found = [arg for arg in recipe.args if re.fullmatch(form, arg)]
-    if len(found) > 1:
-        raise UsageError(f"the recipe {recipe.text!r} says one thing twice", " and ".join(found), f"keep one: {recipe.adapter}:{found[0]}")
-    return found[0] if found else default
+    return argument(recipe, POSITIONS) or str(recipe.value("positions", "f3l3"))
 
 
 def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
-    rank, positions = rank_of(recipe), positions_of(recipe)
-    rank_why = "as written in the recipe" if any(re.fullmatch(_RANK, a) for a in recipe.args) else "where the paper's advice starts (D.2)"
-    written = any(re.fullmatch(_POSITIONS, a) for a in recipe.args)
-    why = "as written in the recipe" if written else "three first and three last tokens; the paper's GLUE runs use 1, 3 or 11"
+    usual = "three first and three last tokens; the paper's GLUE runs use 1, 3 or 11"
     return [
-        Value(name="rank", value=rank, why=rank_why),
-        Value(name="positions", value=positions, why=why),
+        Value(name="rank", value=rank_of(recipe, USUAL_RANK), why=why(recipe, RANK, "where the paper's advice starts (D.2)")),
+        Value(name="positions", value=positions_of(recipe), why=why(recipe, POSITIONS, usual)),
         Value(name="tied", value=False, why="first and last tokens have edits of their own, as in the paper's GLUE runs (tables 9 to 11)"),
         Value(name="edit_dropout", value=0.05, why="of the edit alone; the paper's usual value on GLUE (tables 9 to 11)"),
         Value(name="lr", value=3e-3, why="best of 9e-4 (the paper's), 3e-3 and 1e-2 on valid of banking77 and sst2, minilm, 45 steps"),
@@ -87,7 +72,8 @@ def record(name: str) -> Adapter:
     return Adapter(
         name=name,
         group="student",
-        args=f"{_RANK}|{_POSITIONS}",
+        args=f"{RANK}|{POSITIONS}",
+        takes="a rank (r4), and which tokens are edited: f3l3 = the first three and the last three, f1, l1",
         kinds=tuple(Kind),
         modifiers=("rows", "objective"),
         attach=attach,

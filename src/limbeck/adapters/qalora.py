@@ -15,24 +15,28 @@ import json
 from pathlib import Path
 from typing import Any
 
-from limbeck.adapters.loftq import argument, rank_of
+from limbeck.adapters.arguments import RANK, argument, rank_of, why
 from limbeck.errors import ModelError
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe, Task, Value
 
+BITS, GROUP = "[432]", r"g[1-9]\d*"
 WEIGHTS, METHOD = "packed.safetensors", "limbeck-groups"
 FACTS = {"quant_method": METHOD, "version": 1, "zero_points": "float32", "pool": "mean"}
 
 
 def attach(model: Any, recipe: Recipe) -> Any:
-    """Every linear layer of the stacks of layers. A: Xavier, B: zero. Raises UsageError as engine.lowrank.linears does."""
+    """Every linear layer of the stacks of layers; with `freeze_layers` the lowest ones are quantised and not adapted.
+    A: Xavier, B: zero. Raises UsageError as engine.lowrank.to_quantise does."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
-    from limbeck.engine.lowrank import LowRank, PackedLinear, keep_small, linears, swap, weight_of
+    from limbeck.engine.lowrank import LowRank, PackedLinear, keep_small, linears, swap, to_quantise, weight_of
+    from limbeck.engine.numbers import read_numbers
     from limbeck.engine.quant import Format, quantise
 
-    layers, rank = linears(model), rank_of(recipe)
+    layers, rank = to_quantise(model), rank_of(recipe)
+    upper = linears(model, read_numbers(recipe).freeze_layers)
     form = Format("int", bits_of(recipe), group_of(recipe))
     scale = recipe.value("alpha", 2 * rank) / rank
     model.requires_grad_(False)
@@ -40,6 +44,9 @@ def attach(model: Any, recipe: Recipe) -> Any:
         weight = weight_of(layer)
         out, inputs = weight.shape
         packed = PackedLinear(quantise(weight, form), form, (out, inputs), layer.bias, isinstance(layer, Conv1D))
+        if name not in upper:
+            swap(model, name, packed)
+            continue
         A = torch.nn.init.xavier_uniform_(torch.empty(rank, -(-inputs // form.group))).to(weight.device)
         B = torch.zeros(out, rank, device=weight.device)
         swap(model, name, LowRank(packed, A, B, scale, pool=form.group, dropout=recipe.value("lora_dropout", 0.0)))
@@ -160,20 +167,19 @@ def refused(folder: Path, have: str) -> ModelError:
 
 
 def bits_of(recipe: Recipe) -> int:
-    return int(argument(recipe, "[432]") or recipe.value("bits", 4))
+    return int(argument(recipe, BITS) or recipe.value("bits", 4))
 
 
 def group_of(recipe: Recipe) -> int:
-    written = argument(recipe, r"g\d+")
-    return int(written[1:]) if written else int(recipe.value("group_size", 32))
+    return int(argument(recipe, GROUP)[1:] or recipe.value("group_size", 32))
 
 
 def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
-    rank, written = rank_of(recipe), "as written in the recipe"
+    rank = rank_of(recipe)
     return [
-        Value(name="bits", value=bits_of(recipe), why=written if argument(recipe, "[432]") else "a quarter of float16, little lost"),
-        Value(name="group_size", value=group_of(recipe), why=written if argument(recipe, r"g\d+") else "as in the paper"),
-        Value(name="rank", value=rank, why=written if argument(recipe, r"r\d+") else "as lora's"),
+        Value(name="bits", value=bits_of(recipe), why=why(recipe, BITS, "a quarter of float16, little lost")),
+        Value(name="group_size", value=group_of(recipe), why=why(recipe, GROUP, "as in the paper")),
+        Value(name="rank", value=rank, why=why(recipe, RANK, "as lora's")),
         Value(name="alpha", value=2 * rank, why="twice the rank, the usual scale of 2"),
         Value(name="lora_dropout", value=0.0, why="as in the reference recipe"),
     ]
@@ -182,7 +188,8 @@ def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
 QALORA = Adapter(
     name="qalora",
     group="student",
-    args=r"[432]|g[1-9]\d*|r[1-9]\d*",
+    args=f"{BITS}|{GROUP}|{RANK}",
+    takes="bits: 4, 3 or 2; inputs of a group (g32); a rank (r16)",
     kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,

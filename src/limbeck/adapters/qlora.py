@@ -12,19 +12,21 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from limbeck.adapters.lora import read_args
+from limbeck.adapters.arguments import RANK, rank_of, why
 from limbeck.need import need
 from limbeck.registry import Adapter
 from limbeck.types import Kind, Recipe, Task, Value
 
 
 def attach(model: Any, recipe: Recipe) -> Any:
-    """Every linear layer of the stacks of layers, and nothing above or below them. Raises MissingExtra without
-    bitsandbytes, UsageError where the base has nothing to adapt or is quantised already."""
-    from limbeck.engine.lowrank import linears, swap
+    """Every linear layer of the stacks of layers, and nothing above or below them; with `freeze_layers` the lowest ones are
+    quantised and not adapted. Raises MissingExtra without bitsandbytes, UsageError where the base has nothing to adapt or is quantised already."""
+    from limbeck.engine.lowrank import linears, swap, to_quantise
+    from limbeck.engine.numbers import read_numbers
 
     bitsandbytes, peft = need("bitsandbytes", extra="quant"), need("peft", extra="train")
-    layers, rank = linears(model), read_args(recipe)[0]
+    layers, rank = to_quantise(model), rank_of(recipe)
+    upper = linears(model, read_numbers(recipe).freeze_layers)
     model.requires_grad_(False)
     keep = set(getattr(model, "_keep_in_fp32_modules", None) or ())
     for name, layer in layers.items():
@@ -34,7 +36,7 @@ def attach(model: Any, recipe: Recipe) -> Any:
         r=rank,
         lora_alpha=recipe.value("alpha", 2 * rank),
         lora_dropout=recipe.value("lora_dropout", 0.0),
-        target_modules=list(layers),
+        target_modules=list(upper),
         bias="none",
         fan_in_fan_out=False,
     )
@@ -44,7 +46,7 @@ def attach(model: Any, recipe: Recipe) -> Any:
         wrapped = peft.get_peft_model(model, config)
     moving = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
     adapted = [m for _, m in wrapped.named_modules() if isinstance(m, peft.tuners.lora.LoraLayer)]
-    assert len(adapted) == len(layers) and moving == sum(rank * (m.in_features + m.out_features) for m in adapted)
+    assert len(adapted) == len(upper) and moving == sum(rank * (m.in_features + m.out_features) for m in adapted)
     return wrapped
 
 
@@ -82,9 +84,12 @@ def merge(model: Any) -> Any:
 
     peft = need("peft", extra="train")
     base = model.get_base_model()
-    for name, layer in layers_in(base, peft.tuners.lora.LoraLayer):
-        inner = layer.get_base_layer()
-        weight = dequantised(inner) + layer.get_delta_weight("default").float()
+    four_bits = need("bitsandbytes", extra="quant").nn.Linear4bit
+    adapted = list(layers_in(base, peft.tuners.lora.LoraLayer))
+    inside = {id(layer.get_base_layer()) for _, layer in adapted}
+    for name, layer in (*adapted, *((name, m) for name, m in layers_in(base, four_bits) if id(m) not in inside)):
+        inner = layer.get_base_layer() if hasattr(layer, "get_base_layer") else layer
+        weight = dequantised(inner) + (layer.get_delta_weight("default").float() if inner is not layer else 0)
         bias = getattr(inner, "whole_bias", inner.bias)
         swap(base, name, plain(weight, None if bias is None else bias.to(weight.device), getattr(inner, "transposed", False)))
     base.is_loaded_in_4bit = False
@@ -102,10 +107,9 @@ def dequantised(layer: Any) -> Any:
 
 
 def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
-    rank = read_args(recipe)[0]
-    why = "as written in the recipe" if recipe.args else "as lora's; the paper's 64 is for bases of billions"
+    rank = rank_of(recipe)
     return [
-        Value(name="rank", value=rank, why=why),
+        Value(name="rank", value=rank, why=why(recipe, RANK, "as lora's; the paper's 64 is for bases of billions")),
         Value(name="alpha", value=2 * rank, why="twice the rank, the usual scale of 2"),
         Value(name="optimizer", value="paged_adamw", why="on a GPU its state may leave for the host's memory; on a CPU plain AdamW"),
         Value(name="lora_dropout", value=0.0, why="as in the reference recipe below 13 billion parameters without instruction data"),
@@ -115,7 +119,8 @@ def numbers(recipe: Recipe, task: Task, rows: int) -> list[Value]:
 QLORA = Adapter(
     name="qlora",
     group="student",
-    args=r"r[1-9]\d*",
+    args=RANK,
+    takes="a rank (r16)",
     kinds=tuple(Kind),
     modifiers=("rows", "objective"),
     attach=attach,

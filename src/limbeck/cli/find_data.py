@@ -11,12 +11,14 @@ from typing import Any
 
 import click
 
+from limbeck.cli import options
+
 
 @click.command()
 @click.argument("prompt", type=click.Path())
 @click.option("--source", "sources", multiple=True, metavar="SPEC", help="catalogue (default, offline), folder:DIR, hub; more than once.")
 @click.option("--teacher", metavar="SPEC", help="Votes on the candidates, chooses columns, rewrites rows: http://host:port/v1#model, ...")
-@click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
+@options.PRICE
 @click.option("--budget", default=1.0, show_default=True, metavar="USD", help="Hard cap on the teacher's money.")
 @click.option("--licence", "licences", multiple=True, metavar="NAME", help="Only these, e.g. apache-2.0, mit, cc-by; more than once.")
 @click.option("--language", "languages", multiple=True, metavar="CODE", help="Only data sets in one of these, e.g. en.")
@@ -28,16 +30,15 @@ import click
 @click.option("--rows", "out", metavar="OUT.jsonl", type=click.Path(), help="Also fetch rows, in the task's form, into this file.")
 @click.option("--limit", default=3000, show_default=True, help="Rows read of each data set at most.")
 @click.option("--datasets", default=3, show_default=True, help="Data sets used at most.")
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def data(prompt: str, sources: tuple[str, ...], machine: bool, out: str | None, **given: Any) -> None:
     """Data sets that fit a PROMPT file, best first. Replies of the teacher are kept beside the rows, and paid once."""
-    from limbeck.cli.options import read_settings
     from limbeck.preflight import task_name
     from limbeck.sources import retrieve
     from limbeck.sources.datasets import Limits
     from limbeck.tasks.parse import parse
 
-    settings, text, _ = read_settings(prompt, {"price": given["price"]})
+    settings, text, _ = options.read_settings(prompt, {"price": given["price"]})
     settings = settings.model_copy(update={"teacher": given["teacher"]})  # looking costs nothing unless it is asked to
     task = parse(text, task_name(Path(prompt)), kind=settings.kind)
     limits = Limits(

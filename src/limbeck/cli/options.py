@@ -1,16 +1,41 @@
-"""Settings from the prompt's front matter and the command line; the command line wins."""
+"""Options that several commands share, and Settings from them and the prompt's front matter; the command line wins."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from limbeck.errors import UsageError
-from limbeck.preflight import task_name
-from limbeck.tasks.frontmatter import split_front_matter
-from limbeck.teachers.prices import parse_price
-from limbeck.types import Settings
+
+if TYPE_CHECKING:
+    from limbeck.types import Settings
+
+TEACHER = click.option(
+    "--teacher",
+    metavar="SPEC",
+    help="http://host:port/v1#model, a model name, local:<hub id or path>, recorded:<file.jsonl>; openai-batch:MODEL at half the price, within a day.",
+)
+PRICE = click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
+LABELLER = click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
+LABELLER_PRICE = click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
+RETRIEVE = click.option(
+    "--retrieve",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="Where data sets are looked for: catalogue (default, unless offline), hub, folder:DIR, none. They give at most half of the "
+    "rows that are made; the teacher writes the others.",
+)
+VOTES = click.option("--votes", type=int, help="Labelling requests for each made row (default 3), and for each unlabelled one (default 1).")
+KIND = click.option(
+    "--kind", type=click.Choice(["label", "choice", "text", "fields", "score"]), help="Task kind, where the guess is wrong."
+)
+BUDGET = click.option("--budget", multiple=True, metavar="5usd,30min", help="Hard caps on money and time (default 5usd,30min).")
+SEED = click.option("--seed", type=int, help="Same seed, same rows, same run, on one machine (default 0).")
+MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 
 PATHS = ("dev", "test", "unlabelled")
 KNOWN = (
@@ -40,6 +65,11 @@ KNOWN = (
 
 def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path]:
     """(settings, prompt text without front matter, run folder). Paths in the front matter are relative to the prompt."""
+    from limbeck.preflight import task_name
+    from limbeck.tasks.frontmatter import split_front_matter
+    from limbeck.teachers.prices import parse_price
+    from limbeck.types import Settings
+
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -71,8 +101,7 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             sources=as_list(options.get("sources")),
             labeller=options.get("labeller"),
             labeller_price=parse_price(str(options["labeller_price"])) if options.get("labeller_price") is not None else None,
-            votes_set=options.get("votes") is not None,
-            votes=whole(options, "votes", 3, 1),
+            votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
             kind=options.get("kind"),

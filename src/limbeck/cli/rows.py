@@ -9,35 +9,31 @@ from typing import Any
 
 import click
 
+from limbeck.cli import options
+
 
 @click.command("rows")
 @click.argument("prompt", type=click.Path())
-@click.option("--teacher", metavar="SPEC", help="Who writes the rows: http://host:port/v1#model, a model name, local:<hub id or path>.")
-@click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
-@click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
-@click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
+@options.TEACHER
+@options.PRICE
+@options.LABELLER
+@options.LABELLER_PRICE
 @click.option("-n", "--make", type=click.IntRange(min=1), metavar="N", help="Rows wanted (default: as the task needs).")
-@click.option(
-    "--retrieve",
-    "sources",
-    multiple=True,
-    metavar="SOURCE",
-    help="Where data sets are looked for: catalogue (default, unless offline), hub, folder:DIR, none.",
-)
+@options.RETRIEVE
 @click.option("--rows", multiple=True, metavar="FILE", help="Rows that you have: shown as examples, and not made again.")
-@click.option("--votes", type=int, help="Labelling requests for each made row (default 3).")
-@click.option("--kind", type=click.Choice(["label", "choice", "text", "fields", "score"]), help="Task kind, where the guess is wrong.")
-@click.option("--budget", multiple=True, metavar="5usd,30min", help="Hard caps on money and time (default 5usd,30min).")
-@click.option("--seed", type=int, help="Same seed, same rows, from the same replies (default 0).")
+@options.VOTES
+@options.KIND
+@options.BUDGET
+@options.SEED
 @click.option("--out", metavar="DIR", help="Run folder (default runs/<name of the prompt>); a later run there takes the rows up.")
 @click.option("--to", "target", metavar="FILE", help="Where the rows are written (default: rows.jsonl in the run folder).")
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def rows(prompt: str, target: str | None, machine: bool, **given: Any) -> None:
     """Make labelled rows from a PROMPT file alone: data sets that fit, and what a teacher writes, labelled by votes.
 
     The same command again resumes, and pays for nothing twice."""
     from limbeck import hallway
-    from limbeck.cli import options, progress
+    from limbeck.cli import progress
     from limbeck.errors import ProviderError
     from limbeck.log import Log
     from limbeck.run import RunFolder, write_lines

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from limbeck.cli import options
+
 
 @click.command()
 @click.argument("prompt", type=click.Path())
@@ -17,38 +19,28 @@ import click
 @click.option("--test", metavar="FILE", help="Rows to score on, once; cut from the rows if not given.")
 @click.option("--unlabelled", metavar="FILE", help="Inputs without answers: the teacher labels them for training.")
 @click.option("--make", type=int, metavar="N", help="Rows to make from the prompt (default: as the task needs, where there are none).")
-@click.option(
-    "--retrieve",
-    "sources",
-    multiple=True,
-    metavar="SOURCE",
-    help="Where data sets are looked for: catalogue (default, unless offline), hub, folder:DIR, none.",
-)
-@click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
-@click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
-@click.option("--votes", type=int, help="Labelling requests for each made row (default 3), and for each unlabelled one (default 1).")
+@options.RETRIEVE
+@options.LABELLER
+@options.LABELLER_PRICE
+@options.VOTES
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
-@click.option("--kind", type=click.Choice(["label", "choice", "text", "fields", "score"]), help="Task kind, where the guess is wrong.")
-@click.option(
-    "--teacher",
-    metavar="SPEC",
-    help="http://host:port/v1#model, a model name, local:<hub id or path>, recorded:<file.jsonl>; openai-batch:MODEL at half the price, within a day.",
-)
-@click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
+@options.KIND
+@options.TEACHER
+@options.PRICE
 @click.option("--candidates", multiple=True, metavar="R,R,...", help="Recipes to compare, e.g. prompt@teacher,full@minilm.")
-@click.option("--budget", multiple=True, metavar="5usd,30min", help="Hard caps on money and time (default 5usd,30min).")
+@options.BUDGET
 @click.option("--out", metavar="DIR", help="Run folder (default runs/<name of the prompt>).")
-@click.option("--seed", type=int, help="Same seed, same run, on one machine (default 0).")
+@options.SEED
 @click.option("--threads", type=int, help="CPU threads (default: measured).")
 @click.option("--set", "set_", multiple=True, metavar="name=value", help="Override a derived number, e.g. lr=1e-4.")
 @click.option("--require-win", is_flag=True, help="Exit 5 where no student beats the best baseline.")
 @click.option("--dry-run", is_flag=True, help="Show task, rows, candidates and estimate; spend nothing.")
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def run(prompt: str, dry_run: bool, machine: bool, set_: tuple[str, ...], **given: Any) -> None:
     """From a PROMPT file (.md, .txt) to a verdict and a student. The same command again resumes."""
     from limbeck import hallway
-    from limbeck.cli import options, progress
+    from limbeck.cli import progress
     from limbeck.log import Log
     from limbeck.run import RunFolder
 

@@ -6,10 +6,12 @@ import json
 
 import click
 
+from limbeck.cli import options
+
 
 @click.command("list")
 @click.argument("shelf", required=False)
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def list_(shelf: str | None, machine: bool) -> None:
     """What there is, a line each; SHELF narrows it: adapters, objectives, contexts, metrics, teachers, exporters, bases."""
     from limbeck import shelves
@@ -28,7 +30,7 @@ def list_(shelf: str | None, machine: bool) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def info(name: str, machine: bool) -> None:
     """One thing from a shelf, whole: what it is, where it lives, what it takes. `limbeck info recipes`: the grammar."""
     from limbeck import recipes, registry, shelves
@@ -36,11 +38,10 @@ def info(name: str, machine: bool) -> None:
 
     if name == "recipes":
         known = {"grammar": (recipes.__doc__ or "").strip(), "modifiers": recipes.SHIPPED, "numbers": sorted(recipes.known_values())}
-        return click.echo(
-            json.dumps(known)
-            if machine
-            else f"{known['grammar']}\n\nmodifiers: {recipes.SHIPPED}\n--set names: {', '.join(known['numbers'])}"
-        )
+        if machine:
+            return click.echo(json.dumps(known))
+        lines = [known["grammar"], "", *(f"{name:12} {how}" for name, how in recipes.WRITTEN.items())]
+        return click.echo("\n".join([*lines, "", f"--set names: {', '.join(known['numbers'])}"]))
     shelf = next((s for s in shelves.SHELVES if name in registry.names(s)), None)
     if shelf is None:
         every = [n for s in shelves.SHELVES for n in registry.names(s)]
@@ -59,5 +60,7 @@ def info(name: str, machine: bool) -> None:
     if machine:
         return click.echo(json.dumps(found, ensure_ascii=False, default=str))
     for key, value in found.items():
+        if key == "args":
+            continue  # a regular expression, for machines; `takes` says it in words
         text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         click.echo(f"{key:12} {text}")

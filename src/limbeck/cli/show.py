@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from limbeck.cli import options
 from limbeck.types import SYNTHETIC
 
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path())
 @click.option("--markdown", is_flag=True, help="Markdown instead of the table.")
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def report(folder: str, markdown: bool, machine: bool) -> None:
     """The table of a finished run. Rebuilds 5-report.{json,md,html} from the stored predictions."""
     from limbeck.hallway import rebuild_report
@@ -41,7 +42,7 @@ def show_report(found: Any) -> None:
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path())
 @click.argument("row_id")
-@click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
+@options.MACHINE
 def explain(folder: str, row_id: str, machine: bool) -> None:
     """Where a row came from; what each candidate answered on it."""
     from limbeck.explain import explain_row

@@ -51,10 +51,15 @@ def load_base(name: str, *, shared: bool = False) -> Base:
     return replace(base, model=copy.deepcopy(base.model))
 
 
-def layers_of(model: Any) -> Any:
+def layers_of(model: Any, reading: bool = False) -> Any:
     """The stack of layers (a torch ModuleList), whatever the architecture calls it: the longest that lies in no other. An
-    encoder-decoder has two: the encoder's layers come first, then the decoder's."""
+    encoder-decoder has two: the encoder's layers come first, then the decoder's; with `reading` the encoder's alone,
+    through which the prompt goes. Raises UsageError where there is none."""
     from torch import nn
+
+    both = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    if both and reading:
+        model, both = model.get_encoder(), False
 
     stacks = {name: m for name, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m)}
     outer = [m for name, m in stacks.items() if not any(name.startswith(f"{other}.") for other in stacks)]
@@ -64,7 +69,7 @@ def layers_of(model: Any) -> Any:
             f"it is a {type(model).__name__}",
             "take an encoder of the BERT family, such as minilm",
         )
-    if getattr(model.config, "is_encoder_decoder", False):
+    if both:
         return nn.ModuleList([layer for stack in outer for layer in stack])
     return max(outer, key=len)
 
@@ -72,20 +77,33 @@ def layers_of(model: Any) -> Any:
 def family_of_name(name: str) -> str:
     """encoder | seq2seq | causal of a base by its config.json alone, without torch and without its weights. What cannot be
     told from here (offline, no such base) counts as an encoder: loading it will say what is wrong."""
-    known = registry.names("bases")
-    try:
-        if name in known:
-            return str(getattr(registry.take("bases", name), "family", ENCODER))
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
-            if name.startswith((".", "/", "~")) or name.count("/") != 1:
-                return ENCODER
-            import huggingface_hub as hub
+    if name in registry.names("bases"):
+        return str(getattr(registry.take("bases", name), "family", ENCODER))
+    config = config_of_name(name)
+    return ENCODER if config is None else family_of(config)
 
-            folder = Path(hub.hf_hub_download(name, "config.json")).parent
-        return family_of(SimpleNamespace(**json.loads((folder / "config.json").read_bytes())))
+
+def config_of_name(name: str) -> SimpleNamespace | None:
+    """The config.json of a base, of the Hub's too, without its weights; None where it cannot be had."""
+    try:
+        if name in registry.names("bases"):
+            folder = registry.take("bases", name).folder()
+        else:
+            folder = Path(name).expanduser()
+            if not folder.is_dir() and not is_on_hub(name):
+                return None
+            if not folder.is_dir():
+                import huggingface_hub as hub
+
+                folder = Path(hub.hf_hub_download(name, "config.json")).parent
+        return SimpleNamespace(**json.loads((folder / "config.json").read_bytes()))
     except (OSError, ValueError, TypeError, LimbeckError):
-        return ENCODER
+        return None
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether a base that is no alias is named as the Hub names its own: owner/name, and no folder here is called so."""
+    return not name.startswith((".", "/", "~")) and name.count("/") == 1 and not Path(name).expanduser().is_dir()
 
 
 def encoder_base(name: str, *, shared: bool = False) -> Base:
@@ -141,7 +159,7 @@ def find_folder(name: str) -> Path:
         if not (folder / "config.json").is_file():
             raise MissingError(f"there is no model in {name}", "a model folder holds config.json and *.safetensors", "check the path")
         return folder
-    if name.count("/") != 1:
+    if not is_on_hub(name):
         raise UsageError(
             f"unknown base {name!r}", registry.near(name, registry.names("bases")), "an alias, ./path, or owner/name on the Hub"
         )

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from limbeck.engine.load import refuse_quantised
+from limbeck.engine.load import layers_of, refuse_quantised
 from limbeck.engine.quant import Format, Parts, dequantise, group_sizes
 from limbeck.errors import UsageError
 
@@ -127,14 +127,30 @@ def group_means(x: Tensor, group: int) -> Tensor:
 # ---- into a model and out of it ------------------------------------------------------------------------------------
 
 
-def linears(model: nn.Module) -> dict[str, nn.Module]:
-    """name -> every linear layer (nn.Linear, or gpt2's Conv1D) of the stacks of layers; never the embeddings, the table of
-    answers above the stacks, or what shares its weight with them. Raises UsageError where there is nothing to adapt, or
-    something inside that cannot be."""
-    refuse_quantised(getattr(model, "config", None))
-    inside = {id(m) for stack in model.modules() if isinstance(stack, nn.ModuleList) for m in stack.modules()}
+def linears(model: nn.Module, above: int = 0) -> dict[str, nn.Module]:
+    """name -> every linear layer (nn.Linear, or gpt2's Conv1D) inside the model's layers, but for the lowest `above` of them;
+    never the embeddings, the table of answers above the layers, or what shares its weight with them. Raises UsageError
+    where there is nothing to adapt."""
+    inside = {id(m) for layer in list(layers_of(model))[above:] for m in layer.modules()}
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    found: dict[str, nn.Module] = {}
+    found = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and id(module) in inside and id(module.weight) not in tables
+    }
+    if not found:
+        raise UsageError(
+            "this base has no linear layer that could be adapted",
+            f"it is a {type(model).__name__}" + (f", and its lowest {above} layers stay as they are" if above else ""),
+            "take a model of the BERT, T5, Llama or GPT-2 family, such as minilm" + (", or fewer freeze_layers" if above else ""),
+        )
+    return found
+
+
+def to_quantise(model: nn.Module) -> dict[str, nn.Module]:
+    """What `linears` gives of all layers. Raises UsageError where something inside them is packed already, or cannot be."""
+    refuse_quantised(getattr(model, "config", None))
+    inside = {id(m) for layer in layers_of(model) for m in layer.modules()}
     for name, module in model.named_modules():
         if id(module) not in inside:
             continue
@@ -149,15 +165,7 @@ def linears(model: nn.Module) -> dict[str, nn.Module]:
                 f"it is a {type(module).__name__}" + (f" with a table {other} of more than two axes" if other else ""),
                 "take lora, which leaves it as it is, or a base of linear layers",
             )
-        if isinstance(module, nn.Linear | Conv1D) and id(module.weight) not in tables:
-            found[name] = module
-    if not found:
-        raise UsageError(
-            "this base has no linear layer that could be adapted",
-            f"it is a {type(model).__name__}",
-            "take a model of the BERT, T5, Llama or GPT-2 family, such as minilm",
-        )
-    return found
+    return linears(model)
 
 
 def weight_of(layer: Any) -> Tensor:

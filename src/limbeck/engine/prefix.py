@@ -21,8 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.engine.batches import by_length
+from limbeck.engine.dropout import set_back, set_dropout
 from limbeck.engine.load import layers_of
 from limbeck.engine.tokens import pad
+from limbeck.engine.writer import WriterStudent
 from limbeck.errors import UsageError
 
 MEMORY_SHARE, DISK_SHARE = 0.25, 0.25  # of what is free
@@ -143,14 +145,16 @@ def reuse(
     model: nn.Module, features: Sequence[dict[str, Any]], pad_token_id: int, folder: Path, bf16: bool = False, on: bool = True
 ) -> Iterator[str]:
     """While it lasts, the frozen prefix of `model` (a student, or its backbone) is without dropout, and with `on` reads what
-    it gave before. features: the training items, with input_ids and perhaps options. Yields in words what is being done, "" where there is no frozen prefix."""
+    it gave before. features: the training items, with input_ids and perhaps options. Yields in words what is being done, ""
+    where there is no frozen prefix, and for a student that writes: it reads the prompt together with an answer, or a
+    decoder beside it, so that what is kept by prompt would never be read."""
     backbone = getattr(model, "backbone", model)
-    k = frozen_layers(backbone)
+    k = 0 if isinstance(model, WriterStudent) else frozen_layers(backbone)
     if k == 0:
         yield ""
         return
     layers = layers_of(backbone)
-    before = silence([m for layer in layers[:k] for m in layer.modules()] + below(backbone, layers))
+    before = set_dropout([m for layer in layers[:k] for m in layer.modules()] + below(backbone, layers), 0.0)
     kept: Kept | None = None
     hook = None
     try:
@@ -176,8 +180,7 @@ def reuse(
                 layers[i] = layers[i].inner
         if kept is not None:
             kept.forget()
-        for module, name, value in before:
-            setattr(module, name, value)
+        set_back(before)
 
 
 @torch.no_grad()
@@ -215,7 +218,7 @@ def agrees(backbone: nn.Module, rows: Sequence[Sequence[int]], pad_token_id: int
     device = next(backbone.parameters()).device
     input_ids, attention_mask = (t.to(device) for t in pad(few, pad_token_id))
     modes = [(m, m.training) for m in backbone.modules()]
-    noisy = silence(list(backbone.modules()))
+    noisy = set_dropout(backbone.modules(), 0.0)
     real = attention_mask.bool()
     try:
         with torch.enable_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -227,8 +230,7 @@ def agrees(backbone: nn.Module, rows: Sequence[Sequence[int]], pad_token_id: int
     except (TypeError, ValueError, RuntimeError, AttributeError):
         return False
     finally:
-        for module, name, value in noisy:
-            setattr(module, name, value)
+        set_back(noisy)
         for module, training in modes:
             module.training = training
     scale = plain[real].abs().max().clamp(min=1.0)
@@ -238,21 +240,6 @@ def agrees(backbone: nn.Module, rows: Sequence[Sequence[int]], pad_token_id: int
 def last_state(backbone: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     out = backbone(input_ids=input_ids, attention_mask=attention_mask)
     return (out.last_hidden_state if hasattr(out, "last_hidden_state") else out.logits).detach().float()
-
-
-def silence(modules: Sequence[nn.Module]) -> list[tuple[nn.Module, str, Any]]:
-    """No dropout in these; returns what has to be set back."""
-    before: list[tuple[nn.Module, str, Any]] = []
-    for module in modules:
-        names = (
-            ["p"]
-            if isinstance(module, nn.Dropout)
-            else [n for n in ("dropout", "attention_dropout") if isinstance(getattr(module, n, None), float)]
-        )
-        for name in names:
-            before.append((module, name, getattr(module, name)))
-            setattr(module, name, 0.0)
-    return before
 
 
 def below(backbone: nn.Module, layers: nn.Module) -> list[nn.Module]:

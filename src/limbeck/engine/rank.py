@@ -41,6 +41,6 @@ def fuse(*scores: np.ndarray, k: int = K) -> np.ndarray:
 
 def ranks(scores: np.ndarray) -> np.ndarray:
     """(n,) 1 = the highest; ties share their mean."""
-    higher = (scores[None, :] > scores[:, None]).sum(1)
-    equal = (scores[None, :] == scores[:, None]).sum(1)
-    return higher + (equal + 1) / 2
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    higher = len(scores) - np.cumsum(counts)
+    return (higher + (counts + 1) / 2)[place]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from limbeck import render
+from limbeck.engine.dropout import set_dropout
 from limbeck.engine.embed import embed
 from limbeck.engine.encoder import CosineHead, EncoderStudent, PairHead, ScoreHead, side_by_side
 from limbeck.engine.gold import target
@@ -28,7 +29,7 @@ def new_student(base: Base, task: Task, train: Sequence[Example], numbers: Numbe
     ridge regression."""
     if base.family != ENCODER:
         if numbers.dropout is not None:
-            set_dropout(base.model, numbers.dropout)
+            set_dropout(base.model.modules(), numbers.dropout)
         return new_writer(base, task, numbers)
     if task.kind in (Kind.TEXT, Kind.FIELDS):
         have = f"the task is of kind {task.kind}, and {base.name} is an encoder"
@@ -44,7 +45,7 @@ def new_student(base: Base, task: Task, train: Sequence[Example], numbers: Numbe
     if not numbers.learn_scale and not isinstance(head, ScoreHead):
         head.log_scale.requires_grad_(False)
     if numbers.dropout is not None:
-        set_dropout(base.model, numbers.dropout)
+        set_dropout(base.model.modules(), numbers.dropout)
     return EncoderStudent(base.model, name, head, numbers.label_smoothing)
 
 
@@ -100,12 +101,3 @@ def pair_head(inputs: np.ndarray, options: np.ndarray, row: np.ndarray, gold: np
 
     optimizer.step(closure)
     return head
-
-
-def set_dropout(model: torch.nn.Module, p: float) -> None:
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = p
-        for name in ("dropout", "attention_dropout", "dropout_rate"):  # what attention reads is a plain number in some families
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, p)

@@ -6,19 +6,19 @@ from typing import Any
 
 from torch import nn
 
+from limbeck.engine.load import layers_of
 from limbeck.errors import UsageError
 
 
 def blocks_of(model: Any) -> nn.ModuleList:
-    """The stack of blocks that reads the prompt: as many as the config says, and nearest to the top (an expert layer or a
-    T5 block may hold a list of the same length)."""
-    reader = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
+    """The layers that read the prompt, each of which is passed once. Raises UsageError where the config says that some are
+    passed again (ALBERT): an edit would be made there as often."""
+    layers: nn.ModuleList = layers_of(model, reading=True)
     count = model.config.get_text_config().num_hidden_layers
-    stacks = [(name.count("."), m) for name, m in reader.named_modules() if isinstance(m, nn.ModuleList) and len(m) == count]
-    if not stacks:
+    if len(layers) != count:
         raise UsageError(
             f"no stack of {count} blocks is found in this model",
-            f"it is a {type(model).__name__}",
-            "take an encoder, decoder or encoder-decoder of transformers",
+            f"it is a {type(model).__name__} with a stack of {len(layers)}",
+            "take an encoder, decoder or encoder-decoder of transformers that shares no layers",
         )
-    return min(stacks, key=lambda found: found[0])[1]
+    return layers
