@@ -38,6 +38,7 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "token_f1": ("limbeck.metrics.text:TOKEN_F1", "F1 over the words of answer and gold"),
         "chrf": ("limbeck.metrics.text:CHRF", "chrF++ (character and word n-grams), 0 to 1"),
         "rouge_l": ("limbeck.metrics.text:ROUGE_L", "F1 of the longest common subsequence of words"),
+        "bertscore": ("limbeck.metrics.bertscore:BERTSCORE", "F1 of the best match of every token's state; XLM-R, or minilm offline"),
         "numeric": ("limbeck.metrics.numeric:NUMERIC", "the number in the answer is the gold number; units are not compared"),
         "equation": ("limbeck.metrics.equation:EQUATION", "the sum in the answer comes to what the gold sum comes to"),
         "field_f1": ("limbeck.metrics.fields:FIELD_F1", "F1 over the key-value pairs of a JSON object"),

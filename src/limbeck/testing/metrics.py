@@ -143,6 +143,19 @@ def prepared_is_the_same(name: str, metric: Metric) -> None:
             assert figure(some) == direct, f"{name}: prepared {figure(some)}, direct {direct} on rows {list(some)}"
 
 
+def rows_at_once_are_the_same(name: str, metric: Metric) -> None:
+    if metric.rows is None:
+        return
+    assert metric.row is not None, f"{name} sets rows without row"
+    for kind in metric.kinds:
+        task, rows = rows_of(kind, metric.samples)
+        rows = [*rows, rows[0].blind()]
+        found = answered(rows, [rows[1].output, *(row.output for row in rows[:-1])])
+        found[2] = found[2].model_copy(update={"status": Status.ERROR})
+        single = [metric.row(task, row, p) for row, p in zip(rows, found, strict=True)]
+        assert metric.rows(task, rows, found) == single, f"{name}: {metric.rows(task, rows, found)} at once, {single} one by one"
+
+
 CHECKS: tuple[Callable[[str, Metric], None], ...] = (
     is_one_of_two,
     accepts_its_own_gold,
@@ -153,4 +166,5 @@ CHECKS: tuple[Callable[[str, Metric], None], ...] = (
     needs_gold,
     order_does_not_matter,
     prepared_is_the_same,
+    rows_at_once_are_the_same,
 )
