@@ -41,6 +41,7 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "bertscore": ("limbeck.metrics.bertscore:BERTSCORE", "F1 of the best match of every token's state; XLM-R, or minilm offline"),
         "numeric": ("limbeck.metrics.numeric:NUMERIC", "the number in the answer is the gold number; units are not compared"),
         "equation": ("limbeck.metrics.equation:EQUATION", "the sum in the answer comes to what the gold sum comes to"),
+        "code": ("limbeck.metrics.code:CODE", "Python that passes its tests, or prints what gold prints; LIMBECK_RUN_CODE=1"),
         "field_f1": ("limbeck.metrics.fields:FIELD_F1", "F1 over the key-value pairs of a JSON object"),
         "fields_exact": ("limbeck.metrics.fields:FIELDS_EXACT", "every key and value right"),
     },
