@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 
 from limbeck.errors import UsageError
+from limbeck.metrics.text import gold_answers
 from limbeck.need import need
 from limbeck.registry import Metric
 from limbeck.types import Example, Kind, Prediction, Status, Task
@@ -77,17 +78,15 @@ def f1(precision: float, recall: float) -> float:
 
 
 def rows(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[float | None]:
-    """None without gold, 0 without an answer."""
-    answered = [
-        (p.text, e.output)
-        for e, p in zip(examples, predictions, strict=True)
-        if e.output is not None and p.status is Status.OK and p.text.strip()
-    ]
-    values = iter(f1_scores(answered, *model_in_use()) if answered else ())
-    return [
-        None if e.output is None else next(values) if p.status is Status.OK and p.text.strip() else 0.0
-        for e, p in zip(examples, predictions, strict=True)
-    ]
+    """None without gold, 0 without an answer, the best over several golds."""
+    asked = {
+        i: [(p.text, gold) for gold in gold_answers(e)]
+        for i, (e, p) in enumerate(zip(examples, predictions, strict=True))
+        if p.status is Status.OK and p.text.strip()
+    }
+    pairs = [pair for some in asked.values() for pair in some]
+    worth = dict(zip(pairs, f1_scores(pairs, *model_in_use()), strict=True)) if pairs else {}
+    return [None if e.output is None else max((worth[pair] for pair in asked.get(i, ())), default=0.0) for i, e in enumerate(examples)]
 
 
 def row(task: Task, example: Example, prediction: Prediction) -> float | None:

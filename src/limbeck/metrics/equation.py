@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 
+from limbeck.metrics.text import gold_answers
 from limbeck.registry import Metric
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
@@ -103,10 +104,11 @@ class Reader:
 
 def equation(task: Task, example: Example, prediction: Prediction) -> float | None:
     """1 where both come to the same number, 0 where not; None where gold is no sum: the row is not scored."""
-    if example.output is None or (gold := evaluate(example.output)) is None:
+    gold = [value for text in gold_answers(example) if (value := evaluate(text)) is not None]
+    if not gold:
         return None
     value = evaluate(prediction.text) if prediction.status is Status.OK else None
-    return float(value is not None and math.isclose(value, gold, rel_tol=TOLERANCE, abs_tol=1e-9))
+    return float(value is not None and any(math.isclose(value, one, rel_tol=TOLERANCE, abs_tol=1e-9) for one in gold))
 
 
 EQUATION = Metric("equation", (Kind.TEXT,), row=equation, samples=("( 84.0 / 2.0 )", "3", "x = 10 - (3 + 6)", "-5", "1,000 * 2.5", "7 / 3"))

@@ -11,6 +11,7 @@ import math
 import re
 import unicodedata
 
+from limbeck.metrics.text import gold_answers
 from limbeck.registry import Metric
 from limbeck.render import stated_answer
 from limbeck.types import Example, Kind, Prediction, Status, Task
@@ -60,10 +61,11 @@ def same(value: float, gold: float) -> bool:
 
 def numeric(task: Task, example: Example, prediction: Prediction) -> float | None:
     """1 or 0; None where gold names no one number: the row is not scored."""
-    if example.output is None or (gold := stated(example.output)) is None:
+    gold = [number for text in gold_answers(example) if (number := stated(text)) is not None]
+    if not gold:
         return None
     value = stated(prediction.text) if prediction.status is Status.OK else None
-    return float(value is not None and same(value, gold))
+    return float(value is not None and any(same(value, one) for one in gold))
 
 
 NUMERIC = Metric("numeric", (Kind.TEXT,), row=numeric, samples=("42", "3/4", "1,234.5", "50 %", "-7 degrees", "#### 18"))
