@@ -1,17 +1,22 @@
 """Code that is run: what counts as right, and what a program cannot do to the machine that grades it."""
 
+import json
 import os
+import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 
 from limbeck.metrics import code as metric
+from limbeck.metrics import confine
 from limbeck.metrics.confine import run_confined
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits of processes are Unix's")
+CELL = Path(confine.__file__).with_name("confined.py")
 TEXT = Task(name="t", instruction="i", kind=Kind.TEXT)
 BEGUN = 'def double(n: int) -> int:\n    """Twice n."""\n'
 TESTS = "assert double(2) == 4\nassert double(-1) == -2"
@@ -145,6 +150,9 @@ def test_files_elsewhere_are_neither_written_nor_read(open_doors, tmp_path):
     ):
         found = run_confined([program])
         assert found.ended == "error" and "key" not in found.printed
+    if "network" not in open_doors:  # the filter of calls is there
+        assert run_confined([f"import os; os.chmod({str(secret)!r}, 0)"]).ended == "error"
+        assert run_confined([f"import os; os.utime({str(secret)!r})"]).ended == "error"
     assert secret.read_text() == "key" and [f.name for f in tmp_path.iterdir()] == ["secret"]
 
 
@@ -172,6 +180,7 @@ def test_there_is_no_network_and_nobody_else_to_signal(open_doors):
         pytest.skip("this machine cannot close that door")
     assert run_confined(["import socket; socket.socket()"]).ended == "error"
     assert run_confined(["import os; os.kill(os.getppid(), 9)"]).ended == "error"
+    assert run_confined(["import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))"]).ended == "error"
 
 
 def test_a_verdict_cannot_be_written_by_someone_who_does_not_know_the_password():
@@ -200,6 +209,21 @@ def test_what_is_left_open_is_said(monkeypatch):
     with pytest.warns(UserWarning, match="cannot close to model code: network"):
         assert graded("print('some one')", "print('other one')") == 1.0
     metric.outcome.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no filter of calls at all")
+def test_a_machine_without_the_filter_says_so_and_keeps_the_limits(tmp_path):
+    """The same file, on a processor whose calls it does not know."""
+    reading, writing = os.pipe()
+    job = {"programs": ["import os\nopen('/nowhere', 'w')"], "tests": "", "password": "p", "folder": str(tmp_path)}
+    limits = {"cpu_s": 5, "memory_mb": 1024, "file_mb": 1}
+    elsewhere = f"import platform, runpy, sys; platform.machine = lambda: 'other'; sys.argv = ['x', '{writing}']; runpy.run_path({str(CELL)!r}, run_name='__main__')"
+    subprocess.run([sys.executable, "-c", elsewhere], input=json.dumps(job | limits).encode(), pass_fds=(writing,), check=True)
+    os.close(writing)
+    left, _, ended = os.read(reading, 1000).decode().partition("\n")
+    os.close(reading)
+    assert "network" in json.loads(left) and json.loads(ended) == ["p", "error"]
+    assert ("new processes" in json.loads(left)) == (os.geteuid() == 0)
 
 
 # ---- HumanEval ---------------------------------------------------------------------------------------------------

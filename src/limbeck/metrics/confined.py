@@ -24,18 +24,26 @@ LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF ope
 CALL_NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 CLONE_THREAD = 0x10000
 
-# name -> number, by machine; linux/arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h
-X86_64 = {
-    "audit": 0xC000003E, "clone": 56, "clone3": 435, "kill": 62, "tgkill": 234,
-    "refused": (57, 58, 59, 322, 200, 41, 101, 310, 311, 424, 425, 434, 438, 321, 323, 298, 248, 249, 250, 165, 272, 308, 29, 64, 68),
+AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_*
+# call -> its number on x86-64 and on ARM64 (0: it has none); linux arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h
+WATCHED = {"clone": (56, 220), "clone3": (435, 435), "kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
+REFUSED = {
+    # new processes and programs
+    "fork": (57, 0), "vfork": (58, 0), "execve": (59, 221), "execveat": (322, 281), "unshare": (272, 97), "setns": (308, 268),
+    # other processes
+    "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "ptrace": (101, 117),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
+    "pidfd_send_signal": (424, 424), "setpriority": (141, 140),
+    # network, and a second way to nearly every call
+    "socket": (41, 198), "io_uring_setup": (425, 425), "bpf": (321, 280), "userfaultfd": (323, 282), "perf_event_open": (298, 241),
+    # what outlives a process
+    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    # owners and rights of files, which Landlock leaves alone
+    "chmod": (90, 0), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, 0), "fchown": (93, 55),
+    "lchown": (94, 0), "fchownat": (260, 54), "utime": (132, 0), "utimes": (235, 0), "futimesat": (261, 0), "utimensat": (280, 88),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16), "mount": (165, 40), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
 }  # fmt: skip
-ARM64 = {
-    "audit": 0xC00000B7, "clone": 220, "clone3": 435, "kill": 129, "tgkill": 131,
-    "refused": (221, 281, 130, 198, 117, 270, 271, 424, 425, 434, 438, 280, 282, 241, 217, 218, 219, 40, 97, 268, 194, 190, 186),
-}  # fmt: skip
-# refused, in this order: fork and vfork (x86 alone), execve, execveat, tkill, socket, ptrace, process_vm_readv and _writev,
-# pidfd_send_signal, io_uring_setup, pidfd_open, pidfd_getfd, bpf, userfaultfd, perf_event_open, add_key, request_key, keyctl,
-# mount, unshare, setns, shmget, semget, msgget
 
 EXECUTE, WRITE, READ, LIST = 1, 2, 4, 8  # LANDLOCK_ACCESS_FS_*; 13 of them in ABI 1, one more in each of 2, 3 and 5
 READABLE = ("/usr", "/lib", "/lib64", "/bin", "/dev/null", "/dev/zero", "/dev/urandom", "/etc/localtime", "/etc/ld.so.cache")
@@ -80,32 +88,41 @@ def close_files(libc: Any, folder: str) -> bool:
         if libc.syscall(445, rules, 1, rule, 0):
             return False
         os.close(place)
-    return libc.syscall(446, rules, 0) == 0
+    return bool(libc.syscall(446, rules, 0) == 0)
 
 
 def close_calls(libc: Any) -> bool:
     """seccomp: threads may be started, processes, programs and sockets may not; signals to itself alone."""
-    table = {"x86_64": X86_64, "aarch64": ARM64}.get(platform.machine())
-    if table is None:
+    machine = platform.machine()
+    if machine not in AUDIT:
         return False
-    code = [(LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, table["audit"]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, CALL_NUMBER)]
-    if table is X86_64:
+    column = list(AUDIT).index(machine)
+    code = [(LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, AUDIT[machine]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, CALL_NUMBER)]
+    if machine == "x86_64":
         code += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, KILL)]  # the same calls once more, under other numbers
-    code += [(EQUAL, 0, 1, table["clone3"]), (RETURN, 0, 0, NO_SUCH_CALL)]  # then the C library takes clone, whose flags can be read
-    for call, test, value in (("clone", ANY_BIT, CLONE_THREAD), ("kill", EQUAL, os.getpid()), ("tgkill", EQUAL, os.getpid())):
+    numbers = {name: both[column] for name, both in WATCHED.items()}
+    code += [(EQUAL, 0, 1, numbers["clone3"]), (RETURN, 0, 0, NO_SUCH_CALL)]  # then the C library takes clone, whose flags can be read
+    me = os.getpid()
+    for call, test, value in (("clone", ANY_BIT, CLONE_THREAD), ("kill", EQUAL, me), ("tgkill", EQUAL, me), ("prlimit64", EQUAL, 0)):
         code += [
-            (EQUAL, 0, 4, table[call]),
+            (EQUAL, 0, 4, numbers[call]),
             (LOAD, 0, 0, FIRST_ARGUMENT),
             (test, 1, 0, value),
             (RETURN, 0, 0, REFUSE),
             (RETURN, 0, 0, ALLOW),
         ]
-    for number in table["refused"]:
+    for number in filter(None, (both[column] for both in REFUSED.values())):
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE)]
     code.append((RETURN, 0, 0, ALLOW))
     packed = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
     program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(packed))
-    return libc.prctl(22, 2, program, 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    return bool(libc.prctl(22, 2, program, 0, 0) == 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+
+
+def drop_rights(libc: Any) -> bool:
+    """What root may more than others (capabilities), for good: without rights, none can be taken back."""
+    header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)  # _LINUX_CAPABILITY_VERSION_3, this process
+    return bool(libc.capset(header, nothing) == 0)
 
 
 def close_doors(job: dict[str, Any]) -> list[str]:
@@ -113,6 +130,8 @@ def close_doors(job: dict[str, Any]) -> list[str]:
     left = limit(job)
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
     sealed = libc is not None and libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS, which both of the following ask for
+    if sealed and not drop_rights(libc):
+        left.append("rights of root")
     if not (sealed and close_files(libc, job["folder"])):
         left.append("files")
     if not (sealed and close_calls(libc)):
