@@ -57,6 +57,8 @@ def figure(metric: Metric, task: Task, rows: Sequence[Example], found: Sequence[
 
 
 def row_values(metric: Metric, task: Task, rows: Sequence[Example], found: Sequence[Prediction]) -> list[float | None]:
+    if metric.rows is not None:
+        return metric.rows(task, rows, found)
     assert metric.row is not None
     return [metric.row(task, row, p) for row, p in zip(rows, found, strict=True)]
 

@@ -149,7 +149,9 @@ class Metric:
     """row(task, example, prediction) -> float, or None = not scored. corpus(task, examples, predictions) -> float or
     None, where the figure is no mean over rows. Exactly one of the two is set. All metrics: higher is better, or
     `lower_is_better` is set. bounded: values lie in [0, 1]. prepare: reads the rows once and gives row numbers -> the
-    corpus figure on those rows, for the bootstrap, which asks a thousand times; set with every corpus."""
+    corpus figure on those rows, for the bootstrap, which asks a thousand times; set with every corpus.
+    rows: `row` of many at once, where that is cheaper (a model's batches); it gives what `row` gives.
+    samples: gold answers that it can score, where not any text is one; for the contract."""
 
     name: str
     kinds: tuple[Kind, ...]
@@ -158,6 +160,8 @@ class Metric:
     lower_is_better: bool = False
     bounded: bool = True
     prepare: Callable[[Task, Sequence[Example], Sequence[Prediction]], Callable[[Sequence[int]], float | None]] | None = None
+    rows: Callable[[Task, Sequence[Example], Sequence[Prediction]], list[float | None]] | None = None
+    samples: tuple[str, ...] = ()
 
 
 class Teacher(Protocol):

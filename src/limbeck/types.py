@@ -72,7 +72,8 @@ SYNTHETIC = frozenset({"generated", "teacher", "retrieved"})  # origins whose an
 
 
 class Example(Frozen):
-    """One row. output None = not labelled. choices: this row's options (kind `choice`). confidence in [0, 1]."""
+    """One row. output None = not labelled. choices: this row's options (kind `choice`). confidence in [0, 1].
+    answers: every answer that is right, where there are several (kind `text`). tests: a program that an answer has to pass."""
 
     id: str
     input: str
@@ -81,10 +82,13 @@ class Example(Frozen):
     rationale: str | None = None
     origin: Origin = Origin()
     confidence: float | None = None
+    answers: tuple[str, ...] | None = None
+    tests: str | None = None
 
     def blind(self) -> Example:
-        """The row as a predictor may see it: without answer and rationale."""
-        return self.model_copy(update={"output": None, "rationale": None, "confidence": None, "origin": Origin(kind="blind")})
+        """The row as a predictor may see it: without answer, rationale and tests."""
+        hidden = dict.fromkeys(("output", "rationale", "confidence", "answers", "tests"))
+        return self.model_copy(update={**hidden, "origin": Origin(kind="blind")})
 
 
 class Demonstration(Frozen):

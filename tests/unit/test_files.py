@@ -221,3 +221,36 @@ def test_a_damaged_gzip_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(BadRows, match="gzip"):
         read_rows(path)
+
+
+@pytest.mark.parametrize(
+    "given, read",
+    [
+        (["x", "y", "y", ""], ("x", "y")),
+        (["y", "z"], ("x", "y", "z")),
+        ('["y"]', ("x", "y")),
+        ({"text": ["x", "y"], "answer_start": [0, 3]}, ("x", "y")),
+        ([1969, 1970], ("x", "1969", "1970")),
+        (["x"], None),
+        ([], None),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_a_row_may_have_several_answers(tmp_path: Path, given: object, read: tuple[str, ...] | None) -> None:
+    said: list[str] = []
+    rows, _ = read_rows(put(tmp_path, "rows.jsonl", lines({"input": "a", "output": "x", "answers": given})), log_warn=said.append)
+    assert rows[0].answers == read and rows[0].output == "x" and rows[0].blind().answers is None
+    assert ("each of them counts as right" in " ".join(said)) == (read is not None)
+
+
+@pytest.mark.parametrize("given", ["x|y", "[1", 5, {"a": 1}])
+def test_answers_that_are_no_list_are_put_aside(tmp_path: Path, given: object) -> None:
+    _, rejected = read_rows(put(tmp_path, "rows.jsonl", lines(*TWO, {"input": "a", "output": "x", "answers": given})))
+    assert [(r.row, r.reason.startswith("answers are")) for r in rejected] == [(3, True)]
+
+
+def test_a_row_may_bring_tests_for_code(tmp_path: Path) -> None:
+    file = put(tmp_path, "rows.jsonl", lines({"input": "double", "output": "2 * n", "check": "assert double(1) == 2\n"}))
+    rows, _ = read_rows(file, {"tests": "check"})
+    assert rows[0].tests == "assert double(1) == 2" and rows[0].blind().tests is None

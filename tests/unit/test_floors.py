@@ -25,6 +25,7 @@ HALLWAY = {
     "explain",
     "making",
     "human",
+    "judging",
     "provenance",
     "synthetic",
     "compare",

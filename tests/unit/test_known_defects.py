@@ -89,7 +89,8 @@ def test_nothing_is_unpickled_unpacked_blindly_run_from_a_hub_or_shared_with_the
             if isinstance(node, ast.Call):
                 called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
                 method_of_a_model = called == "eval" and isinstance(node.func, ast.Attribute)
-                assert called not in risky or method_of_a_model, f"{where} {called}"
+                in_its_cell = called == "exec" and file.name == "confined.py"  # test_metrics_code.py says what it cannot do
+                assert called not in risky or method_of_a_model or in_its_cell, f"{where} {called}"
                 said = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
                 assert said.get("share") is not True and said.get("trust_remote_code") is not True, where
                 assert said.get("verify") is not False and said.get("weights_only") is not False, where

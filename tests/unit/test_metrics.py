@@ -1,13 +1,14 @@
 """Metrics on answers whose worth can be worked out by hand."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from limbeck.metrics.fields import field_f1, fields_exact
 from limbeck.metrics.labels import macro_f1, prepare_macro_f1, right_or_wrong
 from limbeck.metrics.numbers import MAE, PEARSON, SPEARMAN, mean_ranks, pearson, spearman
-from limbeck.metrics.text import common_subsequence, corpus_chrf, exact_match, normalised, rouge_l, token_f1
+from limbeck.metrics.text import EXACT_MATCH, TOKEN_F1, chrf, common_subsequence, corpus_chrf, exact_match, normalised, rouge_l, token_f1
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
 LABELS = Task(name="t", instruction="i", kind=Kind.LABEL, labels=("C", "C++", "other"))
@@ -168,6 +169,33 @@ def test_corpus_chrf_is_the_published_figure():
     pytest.importorskip("sacrebleu")
     found = corpus_chrf(["The cat is sleeping.", "The dog is barking."], ["The cat is sleeping.", "The dog is playing."])
     assert found == pytest.approx(78.2977, abs=5e-5)
+
+
+# ---- against the packages that others use ------------------------------------------------------------------------
+
+TEXT_GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "text_metrics" / "values.json").read_text(encoding="utf-8"))
+OF_OUR_OWN = {  # where we differ, and why: test_exact_match and normalised() say the rest
+    ("rouge_l", "Die Häuser am Fluß"): "rouge-score drops every letter that is not ASCII, and so splits words at them",
+}
+
+
+@pytest.mark.parametrize("grade", [exact_match, token_f1, rouge_l, chrf], ids=lambda grade: grade.__name__)
+def test_text_metrics_are_those_of_the_reference_packages(grade):
+    """SQuAD's script as torchmetrics has it, rouge-score, sacrebleu (tests/golden/make_text_metrics.py)."""
+    if grade is chrf:
+        pytest.importorskip("sacrebleu")
+    for (answer, golden), expected in zip(TEXT_GOLDEN["pairs"], TEXT_GOLDEN[grade.__name__], strict=True):
+        if (grade.__name__, answer) not in OF_OUR_OWN:
+            assert grade(TEXT, answer, golden) == pytest.approx(expected, abs=1e-6), (answer, golden)
+
+
+def test_the_best_of_several_answers_counts():
+    row = Example(id="0", input="x", output="14 December 1972 UTC", answers=("14 December 1972 UTC", "December 1972"))
+    assert EXACT_MATCH.row(TEXT, row, *said("december 1972")) == 1.0
+    assert TOKEN_F1.row(TEXT, row, *said("in December 1972")) == pytest.approx(2 * 2 / 5)
+    assert EXACT_MATCH.row(TEXT, row, *said("1972")) == 0.0
+    assert EXACT_MATCH.row(TEXT, row, Prediction(id="0", text="December 1972", status=Status.ERROR)) == 0.0
+    assert EXACT_MATCH.row(TEXT, row.blind(), *said("December 1972")) is None
 
 
 # ---- fields ------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ COMMANDS = {
     "report": ("limbeck.cli.show:report", "The table of a finished run, rebuilt without a model."),
     "explain": ("limbeck.cli.show:explain", "Where a row came from, and what each candidate answered on it."),
     "label": ("limbeck.cli.label:label", "Label rows of a run by hand, most worth it first."),
+    "judge": ("limbeck.cli.judge:judge", "A model's opinion of the answers, apart from the report."),
     "predict": ("limbeck.cli.predict:predict", "Answer new rows with a student."),
     "find": ("limbeck.cli.find:find", "Data sets or base models that fit a prompt."),
     "list": ("limbeck.cli.shelf:list_", "What there is: adapters, metrics, teachers, ..."),

@@ -38,7 +38,10 @@ def dev_score(task: Task, examples: Sequence[Example], predictions: Sequence[Pre
     if metric.corpus is not None:
         value = metric.corpus(task, examples, predictions)
     else:
-        rows = [metric.row(task, e, p) for e, p in zip(examples, predictions, strict=True)]
+        if metric.rows is not None:
+            rows = metric.rows(task, examples, predictions)
+        else:
+            rows = [metric.row(task, e, p) for e, p in zip(examples, predictions, strict=True)]
         scored = [r for r in rows if r is not None]
         value = sum(scored) / len(scored) if scored else None
     if value is None:

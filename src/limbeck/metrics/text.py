@@ -1,4 +1,6 @@
-"""Free text: exact match, token F1, chrF++ and ROUGE-L, each from 0 to 1. An answer that is not `ok` gets 0."""
+"""Free text: exact match, token F1, chrF++ and ROUGE-L, each from 0 to 1. An answer that is not `ok` gets 0.
+
+Where a row has several answers that are right, the one that the answer comes nearest to counts, as in SQuAD."""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from string import punctuation
 from typing import Any
 
 from limbeck.need import need
@@ -22,7 +25,7 @@ def normalised(text: str, language: str = "en") -> str:
     """As SQuAD's evaluate-v1.1 does: lower case, no punctuation, no English articles, single blanks. Unlike there the
     sign and the point of a number stay, and # and +: -5 is not 5, 3.5 is not 35, C is not C#."""
     kept = _POINT.sub("\x01", _SIGN.sub("\x02", unicodedata.normalize("NFC", text).lower()))
-    flat = "".join(c for c in kept if c != "$" and (c in "#+" or not unicodedata.category(c).startswith("P")))
+    flat = "".join(c for c in kept if c in "#+" or not (c in punctuation or unicodedata.category(c).startswith("P")))
     if language.startswith("en"):
         flat = _ARTICLES.sub(" ", flat)
     flat = " ".join(flat.split()).replace("\x01", ".").replace("\x02", "-")
@@ -30,14 +33,21 @@ def normalised(text: str, language: str = "en") -> str:
 
 
 def graded(grade: Callable[[Task, str, str], float]) -> Callable[[Task, Example, Prediction], float | None]:
-    """grade(task, answer, gold) -> a row metric: None without gold, 0 without an answer."""
+    """grade(task, answer, gold) -> a row metric: None without gold, 0 without an answer, the best over several golds."""
 
     def row(task: Task, example: Example, prediction: Prediction) -> float | None:
-        if example.output is None:
+        if not (gold := gold_answers(example)):
             return None
-        return grade(task, prediction.text, example.output) if prediction.status is Status.OK else 0.0
+        return max(grade(task, prediction.text, one) for one in gold) if prediction.status is Status.OK else 0.0
 
     return row
+
+
+def gold_answers(example: Example) -> tuple[str, ...]:
+    """Every answer of the row that is right, its output first; () where it is not labelled."""
+    if example.output is None:
+        return ()
+    return tuple(dict.fromkeys((example.output, *(example.answers or ()))))
 
 
 def exact_match(task: Task, answer: str, gold: str) -> float:

@@ -14,7 +14,7 @@ from limbeck.errors import BadRows, UsageError
 from limbeck.sources.readers import Record, Stream, Warn, read_records
 from limbeck.types import Example, Frozen, Origin, canonical_json
 
-OURS = ("input", "output", "choices", "rationale", "id")
+OURS = ("input", "output", "choices", "rationale", "id", "answers", "tests")
 MADE = ("generated", "retrieved", "teacher")  # kinds of origin that are no human's
 _LIKELY = {  # names that other people's files use, for the suggestion in an error; never assumed
     "input": (
@@ -69,7 +69,8 @@ def read_rows(
 ) -> tuple[list[Example], list[Rejected]]:
     """(rows, rejected rows) of a .jsonl, .json, .csv, .tsv or .parquet file, .gz of the text ones too.
 
-    columns: {ours: theirs} for input, output, choices, rationale, id. need_output: a row without one is put aside.
+    columns: {ours: theirs} for input, output, choices, rationale, id; answers (a list, every one right); tests (a program that
+    an answer has to pass). need_output: a row without one is put aside.
     Raises UsageError for a file or a column that is not there, BadRows where no row is any good, MissingExtra for
     parquet without pyarrow."""
     path, columns = Path(path), dict(columns or {})
@@ -77,7 +78,7 @@ def read_rows(
         raise UsageError(
             f"unknown column name {unknown[0]!r} in --columns",
             did_you_mean(unknown[0], OURS),
-            "--columns input=THEIRS,output=THEIRS (also choices, rationale, id)",
+            "--columns input=THEIRS,output=THEIRS (also choices, rationale, id, answers, tests)",
         )
     rows: list[Example] = []
     rejected: list[Rejected] = []
@@ -124,6 +125,8 @@ def report(path: Path, rows: list[Example], rejected: list[Rejected], copies: in
         log_warn(f"{path.name}: {copies} identical duplicate rows, each kept once")
     if clashes:
         log_warn(f"{path.name}: {clashes} rows with the id of another row and other content put aside")
+    if several := sum(row.answers is not None for row in rows):
+        log_warn(f"{path.name}: {several} rows name several answers in the column answers; each of them counts as right")
 
 
 def reason_class(reason: str) -> str:
@@ -205,6 +208,8 @@ def example(path: Path, number: int, record: Record, columns: dict[str, str], ne
         rationale=as_text(get["rationale"]).strip() or None,
         origin=(made := made_by_us(record)) or Origin(kind="gold", source=path.name, row=number),
         confidence=confidence_of(record) if made else None,
+        answers=as_answers(get["answers"], output),
+        tests=as_text(get["tests"]).strip() or None,
     )
 
 
@@ -269,12 +274,31 @@ def as_choices(value: Any) -> tuple[str, ...] | None:
     return choices
 
 
+def as_answers(value: Any, output: str) -> tuple[str, ...] | None:
+    """A list, a JSON list in a string, or {"text": a list} as SQuAD has it; the output leads. None where it is the only one."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        import json
+
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise Bad(f"answers are malformed: {value.strip()[:60]!r}") from error
+    if isinstance(value, dict):
+        value = value.get("text", value)
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if not isinstance(value, list | tuple):
+        raise Bad(f"answers are no list: {str(value)[:60]!r}")
+    answers = tuple(dict.fromkeys(text for text in (output, *(as_text(part).strip() for part in value)) if text))
+    return answers if len(answers) > 1 else None
+
+
 def stem(path: Path) -> str:
     return path.name.removesuffix(".gz").rpartition(".")[0] or path.name
 
 
 def content(row: Example) -> tuple[Any, ...]:
-    return (row.input, row.output, row.choices, row.rationale)
+    return (row.input, row.output, row.choices, row.rationale, row.answers, row.tests)
 
 
 def key_of(row: Example, columns: dict[str, str], record: Record) -> str:

@@ -14,9 +14,11 @@ from limbeck.types import Example, Kind, Prediction, Status, Task
 Rows = tuple[Task, list[Example]]
 
 
-def rows_of(kind: Kind) -> Rows:
-    """A small task of that kind with gold answers that differ from row to row."""
+def rows_of(kind: Kind, samples: Sequence[str] = ()) -> Rows:
+    """A small task of that kind with gold answers that differ from row to row; the metric's own samples where it has some."""
     task = Task(name="contract", instruction="Answer.", kind=kind)
+    if samples:
+        return task, _rows(*samples)
     if kind is Kind.LABEL:
         task = task.model_copy(update={"labels": ("refund", "C", "C++", "other thing")})
         return task, _rows("refund", "C", "C++", "other thing", "C", "refund")
@@ -62,7 +64,7 @@ def is_one_of_two(name: str, metric: Metric) -> None:
 
 def accepts_its_own_gold(name: str, metric: Metric) -> None:
     for kind in metric.kinds:
-        task, rows = rows_of(kind)
+        task, rows = rows_of(kind, metric.samples)
         found = value(metric, task, rows, answered(rows))
         assert found is not None and math.isclose(found, perfect(metric), abs_tol=1e-9), f"{name} gives gold {found} on a {kind} task"
         for row in rows if metric.row else ():
@@ -75,7 +77,7 @@ def accepts_its_own_gold(name: str, metric: Metric) -> None:
 def no_answer_is_never_right(name: str, metric: Metric) -> None:
     """A status other than ok scores 0 (or is not scored, for errors), whatever text it carries."""
     for kind in metric.kinds:
-        task, rows = rows_of(kind)
+        task, rows = rows_of(kind, metric.samples)
         for status in (Status.EMPTY, Status.MALFORMED, Status.ERROR):
             found = value(metric, task, rows, answered(rows, status=status))
             allowed = (None,) if metric.lower_is_better or (metric.corpus and not metric.bounded) else (0.0,)
@@ -85,7 +87,7 @@ def no_answer_is_never_right(name: str, metric: Metric) -> None:
 def one_failure_costs(name: str, metric: Metric) -> None:
     """With every other answer right, one that failed makes the figure worse; where the metric is an error, not better."""
     for kind in metric.kinds:
-        task, rows = rows_of(kind)
+        task, rows = rows_of(kind, metric.samples)
         found = value(metric, task, rows, [*answered(rows[:1], status=Status.ERROR), *answered(rows[1:])])
         assert found is not None, f"{name} gives up over one failed answer"
         assert found < 1.0 or metric.lower_is_better, f"{name} overlooks a failed answer"
@@ -93,7 +95,7 @@ def one_failure_costs(name: str, metric: Metric) -> None:
 
 def wrong_is_worse_than_right(name: str, metric: Metric) -> None:
     for kind in metric.kinds:
-        task, rows = rows_of(kind)
+        task, rows = rows_of(kind, metric.samples)
         turned = [row.output for row in [*rows[1:], rows[0]]]
         if kind is Kind.CHOICE:
             turned = [(row.choices or ("",))[-1] for row in rows]
@@ -105,7 +107,7 @@ def wrong_is_worse_than_right(name: str, metric: Metric) -> None:
 
 def survives_any_text(name: str, metric: Metric) -> None:
     for kind in metric.kinds:
-        task, rows = rows_of(kind)
+        task, rows = rows_of(kind, metric.samples)
         for text in ("", " ", "\x00", "nan", "[1, 2]", "{", "null", "ﬁ 🙂", "<script>", "x" * 5000):
             found = value(metric, task, rows, answered(rows, [text] * len(rows)))
             assert found is None or math.isfinite(found), f"{name} gives {found} to {text[:20]!r}"
@@ -114,7 +116,7 @@ def survives_any_text(name: str, metric: Metric) -> None:
 
 def needs_gold(name: str, metric: Metric) -> None:
     for kind in metric.kinds:
-        task, rows = rows_of(kind)
+        task, rows = rows_of(kind, metric.samples)
         blind = [row.blind() for row in rows]
         assert value(metric, task, blind, answered(rows)) is None, f"{name} scores rows without gold"
         assert value(metric, task, [], []) is None, f"{name} scores no rows at all"
@@ -122,7 +124,7 @@ def needs_gold(name: str, metric: Metric) -> None:
 
 def order_does_not_matter(name: str, metric: Metric) -> None:
     for kind in metric.kinds:
-        task, rows = rows_of(kind)
+        task, rows = rows_of(kind, metric.samples)
         said = [rows[0].output, *(row.output for row in rows[:-1])]
         there = value(metric, task, rows, answered(rows, said))
         back = value(metric, task, rows[::-1], answered(rows[::-1], said[::-1]))
@@ -133,12 +135,25 @@ def prepared_is_the_same(name: str, metric: Metric) -> None:
     if metric.prepare is None or metric.corpus is None:
         return
     for kind in metric.kinds:
-        task, rows = rows_of(kind)
+        task, rows = rows_of(kind, metric.samples)
         found = answered(rows, [rows[0].output, *(row.output for row in rows[:-1])])
         figure = metric.prepare(task, rows, found)
         for some in (range(len(rows)), [0, 0, 1, 4, 2], [3, 2]):
             direct = metric.corpus(task, [rows[i] for i in some], [found[i] for i in some])
             assert figure(some) == direct, f"{name}: prepared {figure(some)}, direct {direct} on rows {list(some)}"
+
+
+def rows_at_once_are_the_same(name: str, metric: Metric) -> None:
+    if metric.rows is None:
+        return
+    assert metric.row is not None, f"{name} sets rows without row"
+    for kind in metric.kinds:
+        task, rows = rows_of(kind, metric.samples)
+        rows = [*rows, rows[0].blind()]
+        found = answered(rows, [rows[1].output, *(row.output for row in rows[:-1])])
+        found[2] = found[2].model_copy(update={"status": Status.ERROR})
+        single = [metric.row(task, row, p) for row, p in zip(rows, found, strict=True)]
+        assert metric.rows(task, rows, found) == single, f"{name}: {metric.rows(task, rows, found)} at once, {single} one by one"
 
 
 CHECKS: tuple[Callable[[str, Metric], None], ...] = (
@@ -151,4 +166,5 @@ CHECKS: tuple[Callable[[str, Metric], None], ...] = (
     needs_gold,
     order_does_not_matter,
     prepared_is_the_same,
+    rows_at_once_are_the_same,
 )
