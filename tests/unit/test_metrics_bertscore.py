@@ -59,6 +59,18 @@ def test_the_model_is_the_multilingual_one_where_it_is_at_hand(monkeypatch):
     bertscore.default_model.cache_clear()
 
 
+def test_at_hand_is_what_lies_whole_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--some--model" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("0" * 40)
+    for file, there in (("config.json", False), ("model.safetensors", True)):
+        (snapshot / file).write_text("{}")
+        assert engine.at_hand("some/model") == there
+    assert not engine.at_hand("some/other")
+
+
 def test_a_folder_and_a_layer_can_be_named(monkeypatch):
     monkeypatch.setenv("LIMBECK_BERTSCORE", "./models/mine:4")
     assert bertscore.model_in_use() == ("./models/mine", 4)

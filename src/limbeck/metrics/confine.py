@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-CPU_S, WALL_S = 5, 10
+CPU_S, WALL_S = 5, 30  # the second for programs that sleep; a busy machine is no reason to call a program wrong
 MEMORY_MB, FILE_MB, FOLDER_MB = 1024, 1, 16
 LOOK_S = 0.02  # so often the clock and the folder are looked at
 
