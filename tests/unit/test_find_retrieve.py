@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,11 @@ def test_the_command_line_ranks_with_reasons_and_writes_rows_that_a_run_reads(tr
     prompt.write_text(
         "Say whether the remark about the hotel is good or bad.\n\nInput: lovely\nOutput: good\n\nInput: dirty\nOutput: bad\n"
     )
+    card = tree / "hotels" / "README.md"
+    card.write_text(card.read_text() + "\n" + " ".join(f"Remark{i}about hotels" for i in range(30)) + "\n")
+    table = limbeck("find", "data", prompt, "--source", f"folder:{tree}", env={"COLUMNS": "600"}).stdout
+    last = [line.split(" ...")[0].split()[-1] for line in table.splitlines() if " ..." in line]
+    assert len(last) == 1 and re.fullmatch(r"Remark\d+about|hotels", last[0]), "a description is cut between words"
     ranked = limbeck("find", "data", prompt, "--source", f"folder:{tree}", "--licence", "mit", "--json")
     body = json.loads(ranked.stdout)
     assert [f["dataset"]["name"] for f in body["found"]] == ["hotels"] and "by meaning" in body["found"][0]["reason"]

@@ -70,6 +70,13 @@ def test_the_synthetic_answer_is_never_shown_unless_asked_for(folder: RunFolder,
     assert {answer.output for answer in list(human_answers(run).values())[1:]} <= set(TASK.labels), "Enter takes what is there"
 
 
+def test_answers_from_a_pipe_stand_behind_their_question_and_every_row_begins_a_line(typed: Type) -> None:
+    lines = typed("2", "s", "q").stdout.splitlines()
+    asked = [i for i, line in enumerate(lines) if line.startswith("[")]
+    assert [line for line in lines if line.startswith(">")] == ["> 2", "> s", "> q"]
+    assert len(asked) == 3 and all(lines[i - 1] in ("", "> 2", "> s") for i in asked)
+
+
 def test_wrong_input_asks_again(folder: RunFolder, typed: Type) -> None:
     done = typed("9", "money", "", "3", "q")
     assert outputs(folder) == ["other"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from limbeck.errors import UsageError
 from limbeck.tasks.parse import parse
-from limbeck.types import Task
+from limbeck.types import Kind, Task
 
 sys.path.insert(0, str(Path(__file__).parent))
 from prompts_for_parse import CASES
@@ -107,3 +107,60 @@ def test_long_repetitive_text_is_read_in_seconds(piece: str) -> None:
     start = time.perf_counter()
     parse(piece * (20_000 // len(piece)), "t")
     assert time.perf_counter() - start < 4
+
+
+@pytest.mark.parametrize(
+    ("prompt", "low", "high"),
+    [
+        ("How polite is this mail? 1 = rude, 5 = very polite.", 1, 5),
+        ("Tell me how happy the customer sounds, 0 (furious) to 10 (delighted).", 0, 10),
+        ("How relevant is the passage to the query? Use 0 to 3.", 0, 3),
+        ("Give a relevance value between 0 and 1.", 0, 1),
+        ("Judge the essay's quality with a mark from 1 to 6.", 1, 6),
+        ("Estimate the difficulty of the exercise, 1-10.", 1, 10),
+    ],
+)
+def test_a_scale_in_plain_words_is_a_score(prompt: str, low: float, high: float) -> None:
+    task = parse(prompt, "t")
+    assert (task.kind, task.low, task.high) == (Kind.SCORE, low, high)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Summarise the text in 1 to 3 bullet points.",
+        "Estimate the delivery time in a sentence, e.g. 2-3 days.",
+        "Write between 1 and 5 tags for the mail.",
+        "Say how the flight from 10 to 12 went.",
+        "Is the mail spam? Answer 0 = ham, 1 = spam.",
+    ],
+)
+def test_a_length_an_amount_and_numbers_of_classes_are_no_scale(prompt: str) -> None:
+    assert parse(prompt, "t").kind is not Kind.SCORE
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Which of the options answers the question?",
+        "Read the question and the options. Pick one of A, B, C or D.",
+        "Answer the multiple choice question with the right option.",
+        "You get a question and five candidate answers. Say which one is right.",
+    ],
+)
+def test_options_that_come_with_every_row_are_a_choice(prompt: str) -> None:
+    assert parse(prompt, "t").kind is Kind.CHOICE
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [
+        ("Pick one of these options: red, green or blue.", Kind.LABEL),
+        ("Answer the question. Options: yes, no, maybe.", Kind.LABEL),
+        ("Pick one of A, B, C.", Kind.LABEL),
+        ("Select all options that the customer names, and list them.", Kind.TEXT),
+        ("Choose the best candidate for the job from the CV.", Kind.TEXT),
+    ],
+)
+def test_options_that_the_prompt_names_itself_or_that_are_to_be_listed_are_no_choice(prompt: str, kind: Kind) -> None:
+    assert parse(prompt, "t").kind is kind

@@ -153,7 +153,7 @@ def test_a_schema_that_invents_lacks_or_is_none_is_dropped_and_said(schema: str,
     assert task.output_schema == rules.output_schema and any(why in note for note in notes)
 
 
-STARS = "Give the review its stars; 1 means awful and 5 means perfect. Answer with the figure."
+STARS = "Give the review its stars; an awful one gets 1, and it takes 5 to be perfect. Answer with the figure."  # beyond the rules
 
 
 def test_a_scale_is_taken_where_both_ends_stand_in_the_prompt() -> None:

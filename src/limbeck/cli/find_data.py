@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import click
@@ -115,7 +116,8 @@ def show(found: Any, dropped: Any, said: Any) -> None:
     for one in found:
         card = one.dataset
         name = card.name + (f" ({card.config})" if card.config else "") + f"  [{card.source.partition(':')[0]}]"
-        about = f"[bold]{escape(name)}[/bold]\n[dim]{escape(card.description[:140])}[/dim]"
+        told = shorten(card.description, 140, placeholder=" ...")
+        about = f"[bold]{escape(name)}[/bold]\n[dim]{escape(told)}[/dim]"
         size = f", {card.size_mb:,.0f} MB" if card.size_mb is not None and card.size_mb >= 1 else ""
         rows = (f"{card.rows:,}" if card.rows is not None else "?") + size
         table.add_row(about, rows, escape((card.licence or "?")[:30]), escape(one.reason))

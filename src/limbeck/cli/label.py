@@ -64,6 +64,7 @@ class Session:
     def answer(self, row: Example) -> int:
         """Asks until there is an answer or a command; gives how many rows to go on: 1, -1, or 0 to end."""
         from limbeck.human import keep_answer
+        from limbeck.report.format import clean
 
         while True:
             click.echo("> ", nl=False)
@@ -73,6 +74,8 @@ class Session:
                 click.echo("  these bytes are no text in UTF-8")
                 continue
             text = line.strip()
+            if not sys.stdin.isatty():  # a terminal shows what is typed; a pipe does not, and the rows would run together
+                click.echo(clean(text))
             if not line:
                 click.echo()
                 return 0

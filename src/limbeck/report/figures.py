@@ -119,9 +119,10 @@ Series = tuple[str, list[tuple[float, float]]]
 
 
 def curves(
-    series: Sequence[Series], title: str, x_title: str, y_title: str, x_show: Callable[[float], str], name: str, note: str = ""
-) -> Html | None:
-    """Lines over a common axis, each with its name at its end."""
+    series: Sequence[Series], title: str, x_title: str, y_title: str, x_show: Callable[[float], str], name: str, note: str = "",
+    share: bool = False,
+) -> Html | None:  # fmt: skip
+    """Lines over a common axis, each with its name at its end. share: values in [0, 1] are drawn on no more than that."""
     series = [(label if len(label) <= 32 else label[:31] + "…", points) for label, points in series if points]
     if not series:
         return None
@@ -130,7 +131,9 @@ def curves(
     right = min(210.0, 14 + longest * 6.1) if len(series) > 1 or series[0][0] else 16.0
     across = linear([x for x, _ in every])
     across = replace(across, whole=all(x == round(x) for x, _ in every))
-    frame = Frame(across, linear([y for _, y in every]), right=right)
+    bounded = share and all(0 <= y <= 1 for _, y in every)
+    up = linear([y for _, y in every], 0.0 if bounded else None, 1.0 if bounded else None)
+    frame = Frame(across, up, right=right)
     marks = frame.axes(x_title, y_title, x_show, f.number)
     drawn = [[frame.at(*point) for point in points] for _, points in series]
     heights = spread([points[-1][1] for points in drawn], 12, frame.top, frame.height - frame.bottom)
@@ -155,7 +158,7 @@ def learning(report: Report) -> list[Html]:
     metric = t.metric_of(report)
     grown = [("", [(p["rows"], p["dev"]) for p in report.growth if "rows" in p and p.get("dev") is not None])]
     drawn = (
-        curves(series("dev"), "Dev score by epoch", "epoch", "dev", f.number, "dev-curve"),
+        curves(series("dev"), "Dev score by epoch", "epoch", "dev", f.number, "dev-curve", share=True),
         curves(series("train_loss"), "Training loss by epoch", "epoch", "loss", f.number, "loss-curve"),
         curves(
             grown,
@@ -165,6 +168,7 @@ def learning(report: Report) -> list[Html]:
             f.number,
             "growth",
             "The head, refitted on shares of the training rows.",
+            share=True,
         ),
     )
     return [one for one in drawn if one is not None]

@@ -22,6 +22,7 @@ from limbeck.sources.readers import Record
 WORDS, PER_WORD = 6, 40  # the Hub's search matches names: one search per word of the query, so many cards each
 CONVERTED = "refs/convert/parquet"  # the branch where the Hub keeps its own copy in parquet, for sets with files of other kinds
 TIMEOUT_S = 30.0
+WITHOUT = "without the Hub there are the sources folder:DIR and, for names without rows, catalogue"
 
 
 def open_source(where: str) -> Source:
@@ -37,9 +38,12 @@ def endpoint() -> str:
 def reached(what: str) -> Iterator[None]:
     """The Hub's and the network's errors, as ours."""
     hub = need("huggingface_hub.errors", "data")
-    offline = "unset HF_HUB_OFFLINE, or use --source catalogue or --source folder:DIR"
     if need("huggingface_hub.constants", "data").is_offline_mode():
-        raise MissingError(f"cannot look for {what}: the Hub is switched off", "HF_HUB_OFFLINE=1 (or TRANSFORMERS_OFFLINE) is set", offline)
+        raise MissingError(
+            f"cannot look for {what}: the Hub is switched off",
+            "HF_HUB_OFFLINE=1 (or TRANSFORMERS_OFFLINE) is set",
+            f"unset HF_HUB_OFFLINE; {WITHOUT}",
+        )
     try:
         yield
     except LimbeckError:
@@ -54,10 +58,10 @@ def reached(what: str) -> Iterator[None]:
         status = getattr(error.response, "status_code", None)
         if status in (401, 403):
             raise MissingKey(f"the Hub refuses {what} (HTTP {status})", "a token is missing, wrong or not allowed to", "export HF_TOKEN=...") from error  # fmt: skip
-        raise ProviderError(f"the Hub answered HTTP {status} for {what}", str(error).splitlines()[0], "try again later, or use --source catalogue") from error  # fmt: skip
+        raise ProviderError(f"the Hub answered HTTP {status} for {what}", str(error).splitlines()[0], f"try again later; {WITHOUT}") from error  # fmt: skip
     except Exception as error:
         if isinstance(error, OSError) or type(error).__module__.split(".")[0].startswith("httpx"):
-            raise ProviderError(f"cannot reach the Hub for {what}", f"{endpoint()}: {error}", "check the network or HF_ENDPOINT, or use --source catalogue") from error  # fmt: skip
+            raise ProviderError(f"cannot reach the Hub for {what}", f"{endpoint()}: {error}", f"check the network or HF_ENDPOINT; {WITHOUT}") from error  # fmt: skip
         raise
 
 

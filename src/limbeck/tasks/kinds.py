@@ -24,6 +24,27 @@ _RANGES = [
     rf"({_N})\s*(?:から|～|〜|到|至)\s*({_N})",
     rf"(?<![\w-])({_N})\s*(?:-|–|—|\.\.\.?|to|bis)\s*({_N})(?![\w-])",
 ]
+_DEGREE = re.compile(  # speaks of a scale where a range stands beside it, and says nothing without one
+    r"\bhow (?!many\b|much\b|long\b|often\b|old\b|to\b|do\b|does\b|did\b|can\b|could\b|should\b|is\b|are\b|it\b|you\b|we\b|they\b|the\b|a\b)\w+"
+    r"|\b(?:marks?|estimate|judge|assess|level|values? (?:between|from|of|in)|extent|likelihood|probability|confidence|intensity|difficulty|relevance|quality)\b",
+    re.I,
+)
+_COUNTED = re.compile(  # "1 to 3 bullet points" is a length, "2-3 days" an amount
+    r"\s*(?:short |full |brief |key |bullets?\b|sentences?\b|words?\b|paragraphs?\b|lines?\b|keywords?\b|tags?\b|items?\b|ideas?\b|examples?\b|questions?\b"
+    r"|tokens?\b|characters?\b|letters?\b|pages?\b|steps?\b|minutes?\b|hours?\b|days?\b|weeks?\b|months?\b|years?\b|euros?\b|dollars?\b|people\b|persons?\b)",
+    re.I,
+)
+_ANCHORED = [  # the ends of a scale with their meanings: "0 (bad) to 10 (good)", "1 = rude, 5 = polite"
+    rf"(?<![\w-])({_N})\s*\([^()\n]{{1,60}}\)\s*(?:-|–|—|to|and|through|bis)\s*({_N})(?![\w.])",
+    rf"(?<![\w-])({_N})\s*(?:=|:|means|is)\s*[^\d\n=:]{{2,60}}?[,;.]?\s+(?:and\s+|to\s+)?({_N})\s*(?:=|:|means|is)\s",
+]
+_OPTIONS = re.compile(  # every row brings its own
+    r"\bmultiple[- ]choice\b|\b(?:candidate|possible|proposed|offered|given) answers\b|\banswer (?:choices|options)\b"
+    r"|\b(?:which|choose|pick|select|find)\b[^.:\n]{0,60}\b(?:options|choices|alternatives|endings)\b"
+    r"|\b(?:question|passage|text|story|sentence|premise|context)\b[^.:\n]{0,40}\b(?:options|choices|alternatives|endings)\b",
+    re.I,
+)
+_LISTS = re.compile(r"\b(?:list|extract|summari[sz]e|all (?:the )?options)\b", re.I)  # several answers, or none of the options
 _GRADES = re.compile(
     r"\b(?:scor|rat(?:e|ing)|scale|points?\b|similar|grade|stars?\b|bewert|skala|note[rz]?\b|échelle|escala|scala\b)|スコア|評価|评分|打分|分数|相似|점수",
     re.I,
@@ -55,11 +76,20 @@ def find_range(text: str) -> tuple[float, float] | None:
     """ "from 1 to 5", "0-5" in a sentence that speaks of a score; None otherwise."""
     for pattern in _RANGES:
         for match in re.finditer(pattern, text, re.I):
-            around = text[max(0, match.start() - 160) : match.end() + 80]
             low, high = (float(part.replace(",", ".")) for part in match.groups())
-            if low < high and _SCALE.search(around):
+            if low < high and not _COUNTED.match(text, match.end()) and speaks_of_a_scale(text, match):
+                return low, high
+    for pattern in _ANCHORED:
+        for match in re.finditer(pattern, text, re.I):
+            low, high = (float(part.replace(",", ".")) for part in match.groups())
+            if high - low > 1 and speaks_of_a_scale(text, match):  # 0 = ham, 1 = spam: the numbers of classes
                 return low, high
     return None
+
+
+def speaks_of_a_scale(text: str, match: re.Match[str]) -> bool:
+    around = text[max(0, match.start() - 160) : match.end() + 80]
+    return bool(_SCALE.search(around) or _DEGREE.search(around))
 
 
 def is_closed(outputs: Sequence[str]) -> bool:
@@ -137,9 +167,11 @@ def kind_of_prompt(text: str, labels: Sequence[str]) -> tuple[Kind, list[str]]:
         return Kind.FIELDS, note
     if find_range(text) and not (labels and not all(numeric(name) is not None for name in labels)):
         return Kind.SCORE, note
-    if labels:
-        return Kind.LABEL, note
-    return Kind.TEXT, note
+    if (
+        _OPTIONS.search(text) and not _LISTS.search(text) and all(len(name) == 1 for name in labels)
+    ):  # A, B, C and D name the options of a row, no classes
+        return Kind.CHOICE, [*note, "every row is to bring its own options (a column choices)"]
+    return Kind.LABEL if labels else Kind.TEXT, note
 
 
 # ---- schema -------------------------------------------------------------------------------------------------------
