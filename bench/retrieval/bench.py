@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from common import SHARED, save  # noqa: E402
 
-from limbeck.engine.rank import by_meaning, ranks  # noqa: E402
+from limbeck.engine.rank import WORDS, by_meaning, ranks  # noqa: E402
 from limbeck.sources import rank_data  # noqa: E402
 from limbeck.sources.datasets import Dataset, Limits, open_source, sift  # noqa: E402
 from limbeck.tasks.parse import parse  # noqa: E402
@@ -93,7 +93,7 @@ def main() -> None:
     began = time.perf_counter()
     prompts = json.loads((HERE / "prompts.json").read_text(encoding="utf-8"))
     cards, over = pool()
-    result: dict[str, Any] = {"over": over, "looks_at_test": LOOKS, "datasets": len(cards), "weight_of_words": rank_data.WORDS}
+    result: dict[str, Any] = {"over": over, "looks_at_test": LOOKS, "datasets": len(cards), "weight_of_words": WORDS}
     for split in ("tune",) if "--tune" in sys.argv else ("tune", "test"):
         answers = [first_ranks(p, cards) for p in prompts[split]]
         known = [r for r in answers if r is not None]

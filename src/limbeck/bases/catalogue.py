@@ -52,8 +52,12 @@ class Model(Frozen):
 
     def card(self) -> str:
         """The text that a query is compared with."""
+        return " ".join(self.card_parts())
+
+    def card_parts(self) -> tuple[str, str, str]:
+        """(name, what it is good at, languages)."""
         spoken = " ".join(LANGUAGES.get(code, code) for code in self.languages[:12])
-        return f"{self.id.partition('/')[2].replace('-', ' ').replace('_', ' ')}. {self.good_at} {spoken}."
+        return f"{self.id.partition('/')[2].replace('-', ' ').replace('_', ' ')}.", self.good_at, f"{spoken}."
 
 
 class Catalogue(Frozen):

@@ -13,6 +13,7 @@ from limbeck.engine.load import load_base
 from limbeck.engine.reading import Reading
 from limbeck.need import need
 
+WORDS = 0.02  # weight of a BM25 score beside two cosines: chosen on the tuning prompts of bench/retrieval, where 0.01 to 0.03 do as well
 K = 60  # of reciprocal rank fusion (Cormack et al. 2009)
 
 
@@ -35,6 +36,11 @@ def by_words(query: str, texts: Sequence[str]) -> np.ndarray:
 def by_meaning(query: str, texts: Sequence[str], base: str = "minilm") -> np.ndarray:
     """(n,) cosine of the embeddings, in [-1, 1]."""
     return embed(list(texts), base) @ embed([query], base)[0] if texts else np.zeros(0, np.float32)
+
+
+def nearest_part(query: np.ndarray, texts: Sequence[Reading], part: int) -> np.ndarray:
+    """(n,) cosine of a vector (d,) with the mean of the whole text or of this part of it alone, whichever is nearer."""
+    return np.array([max(float(query @ one.mean()), float(query @ one.mean(part))) for one in texts], np.float32)
 
 
 def by_matching(query: Reading, texts: Sequence[Reading], silent: Collection[str] = (), base: str = "minilm") -> np.ndarray:
@@ -66,6 +72,15 @@ def unit_rows(states: np.ndarray) -> np.ndarray:
     """(t, d) float32, rows of length 1."""
     wide = states.astype(np.float32)
     return wide / np.linalg.norm(wide, axis=1, keepdims=True).clip(1e-9)  # type: ignore[no-any-return]
+
+
+def add(words: np.ndarray, meaning: np.ndarray, matching: np.ndarray) -> np.ndarray:
+    """(n,) meaning + matching + WORDS * words.
+
+    Scores are added, not ranks, and BM25 keeps its scale: a query often shares no telling word with the right text, and then
+    the ranks by words are noise that weighs as much as a match, while the scores are low (Bruch et al. 2022, arXiv 2210.11934,
+    on convex combination against rank fusion)."""
+    return meaning + matching + WORDS * words
 
 
 def fuse(*scores: np.ndarray, k: int = K) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Which data sets fit a task: ranked by words and by meaning, fused, near duplicates folded, and voted on by a teacher.
 
-    prompt, labels, examples --> stems of words --------------> BM25 ------------------ x WORDS --+
+    prompt, labels, examples --> stems of words --------------> BM25 ------------------ x 1/50 ---+
               |                                                                                   |
               +--> one pass of the encoder --> mean ----------> cosine ------------------------- (+) --> score
                                            +-> single tokens -> nearest token, rare ones first --+
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from limbeck.engine.wording import STOP, stems
 from limbeck.need import need
 from limbeck.registry import Ask
 from limbeck.render import find_json
@@ -26,22 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 VOTES = 5
-WORDS = 0.02  # weight of a BM25 score beside two cosines: chosen with the texts on the tuning prompts of bench/retrieval
 ASKED = (150, 40, 60)  # tokens read of a prompt's instruction, labels and worked examples
 TITLE, ABOUT, TAGS, ANSWERS = 12, 60, 16, 40  # tokens read of a card: more cost time and blur what it is about
 CONFIGS = 10  # parts of one data set that are shown to a teacher
-
-STOP = frozenset(  # what prompts say whatever they ask for
-    re.findall(
-        r"\w+",
-        "a about above all an and answer any are as at be below by can could did do does e each eg either else following for from "
-        "g get gets give given had has have he her here his how i ie if in input into is it its line make may me might more most "
-        "must my no not of on one or other others otherwise our out output own please put read reply s same say sentence she so "
-        "some somebody someone something state such t take task tell text than that the their them then there these they thing "
-        "things this those to up us was we were what whether which who whom whose will with would you your ",
-    )
-)
-ENDINGS = ("ations", "ation", "ings", "ing", "ies", "ied", "ed", "es", "s", "e", "y")
 
 
 def query_of(task: Task, demonstrations: int = 3) -> str:
@@ -56,16 +44,6 @@ def query_parts(task: Task, instruction: str | None = None, demonstrations: int 
     if instruction is not None and task.language != "en":
         return instruction[:1500], "", ""
     return (instruction or task.instruction)[:1500], ", ".join(task.labels[:40]), "\n".join(shown)
-
-
-def stems(text: str) -> str:
-    """The telling words, without common English endings: a prompt says `classify flights`, a card `flight classification`."""
-    return " ".join(stem(word) for word in re.findall(r"[^\W_]+", text.lower()) if word not in STOP)
-
-
-def stem(word: str) -> str:
-    ending = next((e for e in ENDINGS if word.endswith(e) and len(word) - len(e) >= 3), "")
-    return word[: len(word) - len(ending)]
 
 
 def words_text(card: Dataset) -> str:
@@ -91,17 +69,13 @@ def answers(card: Dataset) -> list[str]:
 
 
 def rank(query: str | Sequence[str], cards: Sequence[Dataset]) -> list[Found]:
-    """All cards, best first, by meaning + matching + WORDS * words. query: a text, or its parts (`query_parts`).
-
-    Scores are added, not ranks, and BM25 keeps its scale: a prompt often shares no telling word with the right card, and then
-    the ranks by words are noise that weighs as much as a match, while the scores are low (Bruch et al. 2022, arXiv 2210.11934,
-    on convex combination against rank fusion)."""
-    from limbeck.engine.rank import ranks
+    """All cards, best first, by the sum of three scores (`engine.rank.add`). query: a text, or its parts (`query_parts`)."""
+    from limbeck.engine.rank import add, ranks
 
     if not cards:
         return []
     by = scores((query,) if isinstance(query, str) else query, cards)
-    total = by["meaning"] + by["matching"] + WORDS * by["words"]
+    total = add(**by)
     places = {way: ranks(one).round().astype(int) for way, one in by.items()}
     return [
         Found(
@@ -118,8 +92,6 @@ def rank(query: str | Sequence[str], cards: Sequence[Dataset]) -> list[Found]:
 def scores(query: Sequence[str], cards: Sequence[Dataset]) -> dict[str, np.ndarray]:
     """{way: (n,)}. words: BM25. meaning: cosine of the prompt with the whole card or its description alone, whichever is
     nearer. matching: cosines of single words in their context."""
-    import numpy as np
-
     from limbeck.engine import rank
     from limbeck.engine.reading import read
 
@@ -128,7 +100,7 @@ def scores(query: Sequence[str], cards: Sequence[Dataset]) -> dict[str, np.ndarr
     mean = asked.mean(0, 1) if len(query) > 1 else asked.mean()
     return {
         "words": rank.by_words(stems("\n".join(query)), [words_text(card) for card in cards]),
-        "meaning": np.array([max(float(mean @ one.mean()), float(mean @ one.mean(1))) for one in known], np.float32),
+        "meaning": rank.nearest_part(mean, known, 1),
         "matching": rank.by_matching(asked, known, STOP),
     }
 
