@@ -150,7 +150,7 @@ def test_names_of_labels_are_split_into_words_and_those_that_tell_nothing_are_le
     assert rank_data.answers(told) == ["Play Music", "card lost", "true"]
 
 
-def test_labels_and_examples_of_a_translated_prompt_stay_out_of_the_search():
+def test_what_is_searched_for_in_place_of_the_prompt_stands_alone():
     task = Task(
         name="t",
         instruction="Ordne die Anfrage zu.",
@@ -160,8 +160,8 @@ def test_labels_and_examples_of_a_translated_prompt_stay_out_of_the_search():
         demonstrations=(Demonstration(input="Alles kaputt!", output="Reklamation"),),
     )
     assert rank_data.query_parts(task, "Sort the request.") == ("Sort the request.", "", "")
-    english = task.model_copy(update={"language": "en"})
-    assert rank_data.query_parts(english, "Sort the request.")[1:] == ("Reklamation, Lob", "Alles kaputt! Reklamation")
+    assert rank_data.query_parts(task, task.instruction)[1:] == ("Reklamation, Lob", "Alles kaputt! Reklamation")
+    assert rank_data.query_parts(task) == rank_data.query_parts(task, task.instruction)
 
 
 def test_the_cards_are_ranked_within_two_seconds_once_they_have_been_read():

@@ -38,12 +38,12 @@ def query_of(task: Task, demonstrations: int = 3) -> str:
 
 
 def query_parts(task: Task, instruction: str | None = None, demonstrations: int = 3) -> tuple[str, str, str]:
-    """(instruction, labels, worked examples). instruction: in place of the task's own; where that is a translation, labels and
-    examples are left out, which are not translated."""
-    shown = [f"{d.input[:300]} {d.output[:120]}" for d in task.demonstrations[:demonstrations]]
-    if instruction is not None and task.language != "en":
+    """(instruction, labels, worked examples). instruction: searched for alone, in place of the prompt, where it is not the
+    task's own: a translation, say, whose labels and examples are not translated."""
+    if instruction is not None and instruction != task.instruction:
         return instruction[:1500], "", ""
-    return (instruction or task.instruction)[:1500], ", ".join(task.labels[:40]), "\n".join(shown)
+    shown = [f"{d.input[:300]} {d.output[:120]}" for d in task.demonstrations[:demonstrations]]
+    return task.instruction[:1500], ", ".join(task.labels[:40]), "\n".join(shown)
 
 
 def words_text(card: Dataset) -> str:
