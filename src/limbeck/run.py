@@ -42,6 +42,11 @@ def room_on_disk(where: Path) -> Iterator[None]:
         raise
 
 
+def cache_folder() -> Path:
+    """The user's, for what can be had again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limbeck"
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """All or nothing: written beside, then renamed over."""
     with room_on_disk(path.parent):
