@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from limbeck import registry
+from limbeck import registry, render
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Kind, Recipe, Task, Value
@@ -132,22 +132,24 @@ def parse_all(texts: Sequence[str]) -> list[Recipe]:
 
 
 def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[str]:
-    """The candidates of a run that names none: two floors, the prompts, three students."""
-    names = ["majority"] if task.kind not in (Kind.TEXT, Kind.FIELDS) else []
-    if task.kind in STUDENT_KINDS:
-        names.append("nearest")
+    """The candidates of a run that names none: the floors, the prompts, the students of our own bases."""
+    names = ["nearest"] if task.kind in WRITTEN else ["majority", "nearest"]
     if teacher:
         names.append("prompt@teacher")
         if not recording:  # a recording answers the same whatever stands in the prompt
             names.append("prompt+few:8@teacher")
-    if task.kind in STUDENT_KINDS:
+    if task.kind not in WRITTEN:
         names += ["head@minilm", "full@minilm", "lora@minilm"]
-        if sizes.unlabelled and teacher:
-            names.append("head+rows:gold@minilm")
+    elif WRITER in registry.names("bases"):
+        names += [f"full@{WRITER}", f"lora@{WRITER}"]
+    if sizes.unlabelled and teacher:
+        gold = {"head@minilm": "head+rows:gold@minilm", f"full@{WRITER}": f"full+rows:gold@{WRITER}"}
+        names += [gold[name] for name in names if name in gold]  # are the teacher's labels worth having?
     return names
 
 
-STUDENT_KINDS = (Kind.LABEL, Kind.CHOICE, Kind.SCORE)
+WRITTEN = (Kind.TEXT, Kind.FIELDS)  # answers that no encoder gives
+WRITER = "tiny"  # the base of ours that writes
 
 
 # ---- derived numbers ---------------------------------------------------------------------------------------------
@@ -193,7 +195,10 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
 
 
 # read by every training, and left at engine.numbers' defaults unless --set names them
-OPTIONAL = ("layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout")
+OPTIONAL = (
+    "layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout",
+    "decode", "constrained", "loss_on", "pack",
+)  # fmt: skip
 
 STEPS = 220  # of 32 rows: where dev stops rising on 500 to 1,000 short rows (docs/LOG.md)
 SOUP_STEPS = 100  # of each of three trainings whose weights are averaged
@@ -258,13 +263,17 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
     put("patience", 3, "epochs without a dev score as good as the best before stopping")
     put("losses", "lm", "cross-entropy of the right answer; lm+ul+ln also pushes the wrong ones away, and costs a pass per answer")
     put("normalise", "sum", "the probability of a whole answer is what lm trains; take mean with ln")
-    short = len(task.instruction) <= INSTRUCTION_CHARS
+    short = len(render.system(task)) <= INSTRUCTION_CHARS
     why = "short enough to stand before every input" if short else "too long to stand before every input: the rows teach the task"
     put("instruct", short, why)
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
+    if not closed:
+        put("decode", "greedy", "the likeliest token at each place, the same every time; beam:4 takes four times as long")
+    if task.kind is Kind.FIELDS:
+        put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
 
 
-INSTRUCTION_CHARS = 600  # about 150 tokens
+INSTRUCTION_CHARS = 700  # about 170 tokens, with the labels or the schema that stand below it
 
 
 def known_values() -> set[str]:

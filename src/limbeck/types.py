@@ -177,7 +177,8 @@ class Prediction(Frozen):
 
     text: the canonical answer ("" unless status is ok). confidence in [0, 1]. scores: probability per allowed
     answer, where the predictor has them (at most the best ten). latency_ms: of this call alone, None where it was
-    answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error."""
+    answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error.
+    stopped: a written answer ended by itself (False: it was cut off), None where nothing was written or nobody said."""
 
     id: str
     text: str = ""
@@ -189,6 +190,7 @@ class Prediction(Frozen):
     confidence: float | None = None
     scores: dict[str, float] | None = None
     detail: str = ""
+    stopped: bool | None = None
 
 
 @runtime_checkable

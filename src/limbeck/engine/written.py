@@ -1,4 +1,4 @@
-"""A student that writes as a Predictor: closed answers by likelihood, the others by greedy decoding; alone or in any batch."""
+"""A student that writes as a Predictor: closed answers by likelihood, the others as its recipe decodes; alone or in any batch."""
 
 from __future__ import annotations
 
@@ -13,21 +13,31 @@ import torch
 from limbeck import render
 from limbeck.engine.answers import judge, to_prediction
 from limbeck.engine.batches import by_length
-from limbeck.engine.generate import decode, prompt_ids
+from limbeck.engine.generate import decode, end_ids
 from limbeck.engine.gold import dev_score
-from limbeck.engine.score import score_rows
-from limbeck.engine.tokens import pad_id
+from limbeck.engine.schema import Constraint
+from limbeck.engine.score import score_rows, takes_prompt_mask
+from limbeck.engine.tokens import pad_id, prompt_ids
 from limbeck.engine.writer import CLOSED, Reading, WriterStudent, gold_text
+from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
 
 class WriterPredictor:
-    """student, task: as trained. reading: how a row becomes tokens. truncated: rows cut so far."""
+    """student, task: as trained. reading: how a row becomes tokens. truncated: rows cut so far. Raises MissingExtra and
+    UsageError where answers cannot be held to the task's schema, UsageError where the adapter has to know the prompt's
+    tokens and all of them are learnt."""
 
     def __init__(self, student: WriterStudent, task: Task, reading: Reading):
         self.student, self.task, self.reading = student, task, reading
         self.tokenizer, self.max_length = reading.tokenizer, reading.max_length
         self.truncated = 0
+        self.constraint: Constraint | None = None
+        if task.kind is Kind.FIELDS and reading.constrained:
+            self.constraint = Constraint(reading.tokenizer, task.output_schema, end_ids(student.backbone, reading.tokenizer))
+        if reading.loss_on == "all" and takes_prompt_mask(student.backbone):
+            have = "it edits the first and last tokens of a prompt, and with loss_on=all there is none"
+            raise UsageError("this adapter cannot learn what it reads", have, "--set loss_on=answer, or lora")
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """float32, whatever the training precision was. latency_ms is measured where there is one row."""
@@ -68,7 +78,7 @@ class WriterPredictor:
         return [np.array([one.mean if mean else one.log_prob for one in line]) for line in found]
 
     def write(self, examples: Sequence[Example], dtype: torch.dtype) -> list[Prediction]:
-        """Greedy, in batches of like length; render reads what was written."""
+        """In batches of like length; render reads what was written."""
         prompts, cuts = [], []
         for e in examples:
             text, size, whole = self.reading.prompt(self.task, e)
@@ -78,13 +88,19 @@ class WriterPredictor:
         for batch in by_length([len(p) + self.reading.max_answer for p in prompts], rows=32):
             with self.answering(dtype):
                 texts = decode(
-                    self.student.backbone, self.tokenizer, self.student.family, [prompts[i] for i in batch], self.reading.max_answer
-                )
+                    self.student.backbone, self.tokenizer, self.student.family, [prompts[i] for i in batch], self.reading.max_answer,
+                    self.reading.decoding, self.constraint,
+                )  # fmt: skip
             for i, written in zip(batch, texts, strict=True):
                 text, status = render.answer(self.task, examples[i], written.text)
                 said = [cuts[i]["detail"], f"it wrote {written.text[:200]!r}" if status is not Status.OK else ""]
                 said.append("cut off at max_answer" if written.finish == "length" else "")
-                facts = {**cuts[i], "tokens_out": written.tokens, "detail": "; ".join(part for part in said if part)}
+                facts = {
+                    **cuts[i],
+                    "tokens_out": written.tokens,
+                    "stopped": written.finish == "stop",
+                    "detail": "; ".join(part for part in said if part),
+                }
                 found[i] = Prediction(id=examples[i].id, text=text, status=status, **facts)
         return [p for p in found if p is not None]
 
