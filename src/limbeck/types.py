@@ -397,7 +397,8 @@ class Card(Frozen):
 
 
 class Settings(Frozen):
-    """What the user asked for, after front matter and command line are merged. Paths are as given.
+    """What the user asked for, after front matter and command line are merged. Paths are as given. kind, metric: of the task,
+    where the rules' choice is not the user's.
 
     budget_usd, budget_s: hard caps. columns: {ours: theirs}. overrides: --set name=value.
     make: how many rows to make from the prompt (None: as many as the task needs where there are no rows, else none).
@@ -419,6 +420,7 @@ class Settings(Frozen):
     bases: int = 0
     columns: dict[str, str] = {}
     kind: str | None = None
+    metric: str | None = None
     teacher: str | None = None
     price: Price | None = None
     candidates: tuple[str, ...] = ()

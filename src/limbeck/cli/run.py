@@ -30,6 +30,7 @@ import click
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
 @click.option("--kind", type=click.Choice(["label", "choice", "text", "fields", "score"]), help="Task kind, where the guess is wrong.")
+@click.option("--metric", metavar="NAME", help="What chooses and is reported first, where the guess is wrong; limbeck list metrics.")
 @click.option(
     "--teacher",
     metavar="SPEC",
