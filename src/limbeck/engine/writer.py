@@ -18,6 +18,7 @@ from limbeck import render
 from limbeck.engine.generate import Decoding, read_decoding
 from limbeck.engine.load import CAUSAL, Base
 from limbeck.engine.numbers import Numbers
+from limbeck.engine.packed import must_pack_exactly, packed_log_probs
 from limbeck.engine.score import Asked, answer_log_probs, ask
 from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
 from limbeck.errors import BadRows, UsageError
@@ -41,9 +42,11 @@ class Written(NamedTuple):
 
 class WriterStudent(nn.Module):
     """backbone: a transformers model with a language head. family: seq2seq | causal. adapter: as in EncoderStudent.
-    normalise: of an answer's log-probability where answers are compared, "sum" | "mean" over its tokens."""
+    normalise: of an answer's log-probability where answers are compared, "sum" | "mean" over its tokens. pack: in training
+    several rows share one (engine.packed)."""
 
     adapter = ""
+    pack = False
 
     accepts_loss_kwargs = False  # the Trainer would read **kwargs otherwise
 
@@ -55,7 +58,7 @@ class WriterStudent(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, option_mask: Tensor, option_row: Tensor) -> Written:
         """input_ids, attention_mask (B, T); option_ids, option_mask (N, To): answers, with the prompt of each (N,)."""
         inputs = (input_ids, attention_mask, option_ids, option_mask, option_row)
-        log_probs = answer_log_probs(self.backbone, self.family, *inputs)
+        log_probs = packed_log_probs(self.backbone, *inputs) if self.pack else answer_log_probs(self.backbone, self.family, *inputs)
         return Written(log_probs, option_mask, option_row, self.losses, self.label_smoothing)
 
 
@@ -76,7 +79,11 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
         raise UsageError("what it reads cannot be learnt", have, "--set loss_on=answer, or a decoder-only base")
     if numbers.loss_on == "all" and len(parts) > 1:
         raise UsageError("loss_on=all knows no wrong answers", f"losses={numbers.losses}", "--set losses=lm")
-    return WriterStudent(base.model, base.family, numbers.losses, numbers.normalise, numbers.label_smoothing)
+    student = WriterStudent(base.model, base.family, numbers.losses, numbers.normalise, numbers.label_smoothing)
+    if numbers.pack:
+        must_pack_exactly(base.model, base.family)
+        student.pack = True
+    return student
 
 
 # ---- what it reads -------------------------------------------------------------------------------------------------

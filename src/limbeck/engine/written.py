@@ -35,9 +35,9 @@ class WriterPredictor:
         self.constraint: Constraint | None = None
         if task.kind is Kind.FIELDS and reading.constrained:
             self.constraint = Constraint(reading.tokenizer, task.output_schema, end_ids(student.backbone, reading.tokenizer))
-        if reading.loss_on == "all" and takes_prompt_mask(student.backbone):
-            have = "it edits the first and last tokens of a prompt, and with loss_on=all there is none"
-            raise UsageError("this adapter cannot learn what it reads", have, "--set loss_on=answer, or lora")
+        if takes_prompt_mask(student.backbone) and (reading.loss_on == "all" or student.pack):
+            have = "it edits the first and last tokens of a prompt, whose end it would not see"
+            raise UsageError("this adapter takes neither loss_on=all nor pack=true", have, "leave them out, or take lora")
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """float32, whatever the training precision was. latency_ms is measured where there is one row."""
