@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from limbeck import registry, render
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Kind, Recipe, Task, Value
 
@@ -240,14 +240,19 @@ def training_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None
 
 
 def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
-    """Of students that write. From the literature, where it says something; not tuned here yet."""
+    """Of students that write. From the literature, where it says something; the rates of small bases are measured (docs/LOG.md)."""
     closed = task.kind in (Kind.LABEL, Kind.CHOICE)
     epochs = max(3, min(10, round(2 * STEPS / max(1.0, sizes.train / 16))))
     put("epochs", epochs, f"about {2 * STEPS} steps of 16 over {sizes.train} rows, between 3 and 10 epochs")
     put("batch_rows", 16, "a row carries its prompt: half an encoder's batch takes as long")
     put("batch_tokens", 4096, "bounds a step's memory, whatever the rows' length")
     seq2seq = family_of_name(recipe.base) == SEQ2SEQ
-    if recipe.adapter == "full":
+    small = (parameters_of_name(recipe.base) or SMALL_BASE) < SMALL_BASE
+    if recipe.adapter == "full" and small:
+        put("lr", 3e-3, "a base of a few million parameters: of 1e-4, 1e-3 and 3e-3 the last learnt most (svamp, 240 rows)")
+    elif small:
+        put("lr", 5e-3, "low-rank updates of a small base: at 3e-3 they learnt less than all of its weights did")
+    elif recipe.adapter == "full":
         why = "the T5 family takes 1e-4 to 3e-4 with AdamW" if seq2seq else "a decoder-only base forgets at more"
         put("lr", 1e-4 if seq2seq else 3e-5, why)
     else:
@@ -255,11 +260,8 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
         put("lr", 5e-4 if seq2seq else 2e-4, why)
     put("warmup", 0.06, "share of the steps, as in T-Few and LoRA's own scripts; then linearly down to zero")
     put("average", 0.34, "weights averaged over the last third, as for encoders")
-    put(
-        "freeze_embeddings",
-        recipe.adapter == "full",
-        "word embeddings learn nothing from few rows; an output matrix tied to them stays, too",
-    )
+    why = "word embeddings learn nothing from few rows; an output matrix tied to them stays, too"
+    put("freeze_embeddings", recipe.adapter == "full" and not small, "a small base was not taught many words yet" if small else why)
     put("patience", 3, "epochs without a dev score as good as the best before stopping")
     put("losses", "lm", "cross-entropy of the right answer; lm+ul+ln also pushes the wrong ones away, and costs a pass per answer")
     put("normalise", "sum", "the probability of a whole answer is what lm trains; take mean with ln")
@@ -273,6 +275,7 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
         put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
 
 
+SMALL_BASE = 20_000_000  # parameters
 INSTRUCTION_CHARS = 700  # about 170 tokens, with the labels or the schema that stand below it
 
 

@@ -151,6 +151,16 @@ def test_a_random_model_writes_nothing_but_objects_of_the_schema(base: Base, way
     assert not any(p.status == "ok" for p in free)
 
 
+def test_an_object_is_closed_before_its_room_is_used_up_and_says_so(base: Base) -> None:
+    """A random model goes on with a number or a string for ever; in 24 tokens there is room for the keys and little more."""
+    task, rows = eight_rows(Kind.FIELDS)
+    for room, way in ((40, "greedy"), (40, "beam:3"), (30, "sample:2")):
+        found = writer(base, task, max_answer=room, decode=way).predict(rows)
+        assert all(p.status == "ok" and fits(p.text, task.output_schema or "") for p in found), found
+        ran_on = [p for p in found if p.stopped is False]
+        assert ran_on and all("cut off" in p.detail and (p.tokens_out or 0) <= room for p in ran_on)
+
+
 def test_within_a_schema_too_an_answer_is_the_same_alone_and_in_a_batch(base: Base) -> None:
     task, rows = eight_rows(Kind.FIELDS)
     predictor = writer(base, short(task), max_answer=60)

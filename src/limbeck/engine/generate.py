@@ -114,7 +114,7 @@ class Generator:
 
 
 class Decoded(NamedTuple):
-    """finish: "stop" | "length". tokens: written, the end token included."""
+    """finish: "stop" | "length", which an object that had to be closed has, too. tokens: written, the end token included."""
 
     text: str
     finish: str
@@ -148,7 +148,8 @@ def decode(
         inputs["prompt_mask"] = inputs["attention_mask"]
     start = 1 if family == SEQ2SEQ else input_ids.shape[1]  # the decoder begins with its start token
     ends = end_ids(model, tokenizer)
-    processors: list[LogitsProcessor] = [] if constraint is None else [constraint.processor(start, ends)]
+    mask = None if constraint is None else constraint.processor(start, ends, max_tokens)
+    processors: list[LogitsProcessor] = [] if mask is None else [mask]
     if decoding.temperature > 0:
         processors.append(Draw(decoding.temperature, seeds or [seed_of(*row) for row in prompts]))
     out = model.generate(
@@ -160,7 +161,8 @@ def decode(
         stop = next((i for i, token in enumerate(row) if token in ends), None)
         written = row if stop is None else row[:stop]
         text = tokenizer.decode(written, skip_special_tokens=True).strip()
-        found.append(Decoded(text, "length" if stop is None else "stop", len(written) + (stop is not None)))
+        cut = stop is None or (mask is not None and mask.was_closed(written))
+        found.append(Decoded(text, "length" if cut else "stop", len(written) + (stop is not None)))
     return found
 
 
