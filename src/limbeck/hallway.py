@@ -27,7 +27,7 @@ from limbeck.planning import (
     update_settings,
     write_settings,
 )
-from limbeck.preflight import Given, by_rules, cut, preflight, rows_sha
+from limbeck.preflight import Given, by_rules, cut, measured, preflight, rows_sha
 from limbeck.registry import Teacher
 from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_json, write_lines
 from limbeck.tasks import by_teacher
@@ -113,6 +113,7 @@ def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
     inputs = {
         "prompt": sha_of(given.prompt),
         "kind": given.settings.kind,
+        "metric": given.settings.metric,
         "rows": rows_sha(given),
         "teacher": given.teacher.fingerprint if given.teacher else "",
     }
@@ -123,6 +124,7 @@ def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
     if given.teacher is not None and not given.teacher.recording:
         ask = asker(store, given.teacher, log, None)("parse")
         task, _ = by_teacher.parse_with(ask, task, given.prompt, [*given.gold, *given.made, *(given.test or [])])
+        task = measured(task, given.settings)
     write_json(folder.task, task)
     folder.mark_done("task", inputs, [folder.task])
     return task

@@ -181,9 +181,20 @@ def task_name(file: Path) -> str:
 
 
 def by_rules(given: Given) -> Task:
-    return parse.parse(
-        given.prompt, task_name(Path(given.settings.prompt)), [*given.gold, *given.made, *(given.test or [])], given.settings.kind
-    )
+    rows = [*given.gold, *given.made, *(given.test or [])]
+    return measured(parse.parse(given.prompt, task_name(Path(given.settings.prompt)), rows, given.settings.kind), given.settings)
+
+
+def measured(task: Task, settings: Settings) -> Task:
+    """With the metric that the user names. Raises UsageError where there is none of that name, or it measures other answers."""
+    if settings.metric is None:
+        return task
+    metric: registry.Metric = registry.take("metrics", settings.metric)
+    if task.kind not in metric.kinds:
+        have = f"the task is of kind {task.kind}, and {metric.name} measures {', '.join(metric.kinds)}"
+        raise UsageError("this metric does not fit the task", have, "limbeck list metrics, or kind: ... in the front matter")
+    notes = tuple(note for note in task.notes if note != parse.LIKE_CODE)
+    return task.model_copy(update={"metric": metric.name, "notes": notes})
 
 
 def rows_sha(given: Given) -> str:

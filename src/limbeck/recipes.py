@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from limbeck import registry
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name
+from limbeck import registry, render
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Kind, Recipe, Task, Value
 
@@ -157,22 +157,24 @@ def parse_all(texts: Sequence[str]) -> list[Recipe]:
 
 
 def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[str]:
-    """The candidates of a run that names none: two floors, the prompts, three students."""
-    names = ["majority"] if task.kind not in (Kind.TEXT, Kind.FIELDS) else []
-    if task.kind in STUDENT_KINDS:
-        names.append("nearest")
+    """The candidates of a run that names none: the floors, the prompts, the students of our own bases."""
+    names = ["nearest"] if task.kind in WRITTEN else ["majority", "nearest"]
     if teacher:
         names.append("prompt@teacher")
         if not recording:  # a recording answers the same whatever stands in the prompt
             names.append("prompt+few:8@teacher")
-    if task.kind in STUDENT_KINDS:
+    if task.kind not in WRITTEN:
         names += ["head@minilm", "full@minilm", "lora@minilm"]
-        if sizes.unlabelled and teacher:
-            names.append("head+rows:gold@minilm")
+    elif WRITER in registry.names("bases"):
+        names += [f"full@{WRITER}", f"lora@{WRITER}"]
+    if sizes.unlabelled and teacher:
+        gold = {"head@minilm": "head+rows:gold@minilm", f"full@{WRITER}": f"full+rows:gold@{WRITER}"}
+        names += [gold[name] for name in names if name in gold]  # are the teacher's labels worth having?
     return names
 
 
-STUDENT_KINDS = (Kind.LABEL, Kind.CHOICE, Kind.SCORE)
+WRITTEN = (Kind.TEXT, Kind.FIELDS)  # answers that no encoder gives
+WRITER = "tiny"  # the base of ours that writes
 
 
 # ---- derived numbers ---------------------------------------------------------------------------------------------
@@ -222,7 +224,10 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
 
 
 # read by every training, and left at engine.numbers' defaults unless --set names them
-OPTIONAL = ("layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout")
+OPTIONAL = (
+    "layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout",
+    "decode", "constrained", "loss_on", "pack",
+)  # fmt: skip
 
 STEPS = 220  # of 32 rows: where dev stops rising on 500 to 1,000 short rows (docs/LOG.md)
 SOUP_STEPS = 100  # of each of three trainings whose weights are averaged
@@ -264,14 +269,19 @@ def training_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None
 
 
 def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
-    """Of students that write. From the literature, where it says something; not tuned here yet."""
+    """Of students that write. From the literature, where it says something; the rates of small bases are measured (docs/LOG.md)."""
     closed = task.kind in (Kind.LABEL, Kind.CHOICE)
     epochs = max(3, min(10, round(2 * STEPS / max(1.0, sizes.train / 16))))
     put("epochs", epochs, f"about {2 * STEPS} steps of 16 over {sizes.train} rows, between 3 and 10 epochs")
     put("batch_rows", 16, "a row carries its prompt: half an encoder's batch takes as long")
     put("batch_tokens", 4096, "bounds a step's memory, whatever the rows' length")
     seq2seq = family_of_name(recipe.base) == SEQ2SEQ
-    if recipe.adapter == "full":
+    small = (parameters_of_name(recipe.base) or SMALL_BASE) < SMALL_BASE
+    if recipe.adapter == "full" and small:
+        put("lr", 3e-3, "a base of a few million parameters: of 1e-4, 1e-3 and 3e-3 the last learnt most (svamp, 240 rows)")
+    elif small:
+        put("lr", 5e-3, "low-rank updates of a small base: at 3e-3 they learnt less than all of its weights did")
+    elif recipe.adapter == "full":
         why = "the T5 family takes 1e-4 to 3e-4 with AdamW" if seq2seq else "a decoder-only base forgets at more"
         put("lr", 1e-4 if seq2seq else 3e-5, why)
     else:
@@ -279,21 +289,23 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
         put("lr", 5e-4 if seq2seq else 2e-4, why)
     put("warmup", 0.06, "share of the steps, as in T-Few and LoRA's own scripts; then linearly down to zero")
     put("average", 0.34, "weights averaged over the last third, as for encoders")
-    put(
-        "freeze_embeddings",
-        recipe.adapter == "full",
-        "word embeddings learn nothing from few rows; an output matrix tied to them stays, too",
-    )
+    why = "word embeddings learn nothing from few rows; an output matrix tied to them stays, too"
+    put("freeze_embeddings", recipe.adapter == "full" and not small, "a small base was not taught many words yet" if small else why)
     put("patience", 3, "epochs without a dev score as good as the best before stopping")
     put("losses", "lm", "cross-entropy of the right answer; lm+ul+ln also pushes the wrong ones away, and costs a pass per answer")
     put("normalise", "sum", "the probability of a whole answer is what lm trains; take mean with ln")
-    short = len(task.instruction) <= INSTRUCTION_CHARS
+    short = len(render.system(task)) <= INSTRUCTION_CHARS
     why = "short enough to stand before every input" if short else "too long to stand before every input: the rows teach the task"
     put("instruct", short, why)
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
+    if not closed:
+        put("decode", "greedy", "the likeliest token at each place, the same every time; beam:4 takes four times as long")
+    if task.kind is Kind.FIELDS:
+        put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
 
 
-INSTRUCTION_CHARS = 600  # about 150 tokens
+SMALL_BASE = 20_000_000  # parameters
+INSTRUCTION_CHARS = 700  # about 170 tokens, with the labels or the schema that stand below it
 
 
 def known_values() -> set[str]:

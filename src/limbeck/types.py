@@ -181,7 +181,8 @@ class Prediction(Frozen):
 
     text: the canonical answer ("" unless status is ok). confidence in [0, 1]. scores: probability per allowed
     answer, where the predictor has them (at most the best ten). latency_ms: of this call alone, None where it was
-    answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error."""
+    answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error.
+    stopped: a written answer ended by itself (False: it was cut off), None where nothing was written or nobody said."""
 
     id: str
     text: str = ""
@@ -193,6 +194,7 @@ class Prediction(Frozen):
     confidence: float | None = None
     scores: dict[str, float] | None = None
     detail: str = ""
+    stopped: bool | None = None
 
 
 @runtime_checkable
@@ -399,7 +401,8 @@ class Card(Frozen):
 
 
 class Settings(Frozen):
-    """What the user asked for, after front matter and command line are merged. Paths are as given.
+    """What the user asked for, after front matter and command line are merged. Paths are as given. kind, metric: of the task,
+    where the rules' choice is not the user's.
 
     budget_usd, budget_s: hard caps. columns: {ours: theirs}. overrides: --set name=value.
     make: how many rows to make from the prompt (None: as many as the task needs where there are no rows, else none).
@@ -420,6 +423,7 @@ class Settings(Frozen):
     bases: int = 0
     columns: dict[str, str] = {}
     kind: str | None = None
+    metric: str | None = None
     teacher: str | None = None
     price: Price | None = None
     candidates: tuple[str, ...] = ()

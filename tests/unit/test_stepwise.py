@@ -110,8 +110,8 @@ def test_the_rationale_stream_is_the_token_mean_of_transformers_own_loss(bases: 
     for item in items:
         prompt, target = item["rationale_input"], item["rationale"]
         ids, labels = (prompt, target) if family == SEQ2SEQ else (prompt + target, [-100] * len(prompt) + target)
-        padded = {"input_ids": torch.tensor([ids + [0, 0]]), "attention_mask": torch.tensor([[1] * len(ids) + [0, 0]])}
-        labels = torch.tensor([labels + [-100, -100]])
+        padded = {"input_ids": torch.tensor([[*ids, 0, 0]]), "attention_mask": torch.tensor([[1] * len(ids) + [0, 0]])}
+        labels = torch.tensor([[*labels, -100, -100]])
         sums.append(float(student.backbone(**padded, labels=labels).loss.detach()) * len(target))
         counts.append(len(target))
     assert found == pytest.approx(sum(sums) / sum(counts), rel=1e-5)

@@ -26,6 +26,7 @@ from limbeck.cli import options
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
 @options.KIND
+@click.option("--metric", metavar="NAME", help="What chooses and is reported first, where the guess is wrong; limbeck list metrics.")
 @options.TEACHER
 @options.PRICE
 @click.option("--candidates", multiple=True, metavar="R,R,...", help="Recipes to compare, e.g. prompt@teacher,full@minilm.")

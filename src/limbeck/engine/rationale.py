@@ -43,9 +43,7 @@ class RationaleDecoder(nn.Module):
         place[list(ids)] = torch.arange(len(ids))
         self.register_buffer("place", place, persistent=False)
 
-    def forward(
-        self, states: Tensor, attention_mask: Tensor, rationale_ids: Tensor, rationale_mask: Tensor, rationale_row: Tensor
-    ) -> Told:
+    def forward(self, states: Tensor, attention_mask: Tensor, rationale_ids: Tensor, rationale_mask: Tensor, rationale_row: Tensor) -> Told:
         """states (B, T, d), attention_mask (B, T): of the inputs. rationale_ids, rationale_mask (R, Tr): targets, padded right,
         their end token included; rationale_row (R,): the input of each."""
         targets = self.place[rationale_ids]  # (R, Tr), in 0 .. V' - 1

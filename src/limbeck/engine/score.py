@@ -16,7 +16,7 @@ from torch import Tensor
 
 from limbeck.engine.batches import by_length, learn_from
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base
-from limbeck.engine.tokens import pad, pad_id
+from limbeck.engine.tokens import answer_end, pad, pad_id, prompt_ids
 
 _LOGITS = 2**27  # so many numbers at once, where nothing is trained: half a gigabyte
 
@@ -62,11 +62,11 @@ def ask(tokenizer: Any, family: str, prompt: str, answers: Sequence[str], with_e
     token; the answer begins at the first token that reaches beyond the prompt. (Tokenised apart, " red" can come out as
     two tokens that the model never saw in a row.) chat: the prompt is a chat template's, whose last character is its own:
     no blank, no special tokens. Tokens that the answers do not agree on count to the answers, so that there is one prompt."""
-    eos = tokenizer.eos_token_id
-    end = [eos] if with_end and eos is not None else []
+    eos, stop = tokenizer.eos_token_id, answer_end(tokenizer)
+    end = [stop] if with_end and stop is not None else []
     if family == SEQ2SEQ:
         targets = tokenizer(text_target=list(answers))["input_ids"] if answers else []
-        return Asked(tokenizer(prompt)["input_ids"], [strip_end(ids, eos) + end for ids in targets])
+        return Asked(prompt_ids(tokenizer, family, prompt), [strip_end(ids, eos) + end for ids in targets])
     stem, blank = (prompt, "") if chat else (prompt.rstrip(), " ")
     texts = [f"{stem}{blank}{answer}" for answer in answers]
     found = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=not chat)
@@ -140,7 +140,9 @@ def both_log_probs(
         states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, d)
         found = []
         for ids, mask, row in groups:
-            logits = model(encoder_outputs=(states[row],), attention_mask=attention_mask[row], decoder_input_ids=_shifted(model, ids)).logits
+            logits = model(
+                encoder_outputs=(states[row],), attention_mask=attention_mask[row], decoder_input_ids=_shifted(model, ids)
+            ).logits
             found.append(token_log_probs(logits, ids) * mask)
         return found
     if family == SEQ2SEQ:

@@ -1,9 +1,10 @@
 """The writing student: an encoder-decoder or decoder-only model that reads a prompt and answers in its own words.
 
     label, choice        every allowed answer is scored, the likeliest one is the answer (no free text is parsed)
-    text, fields, score  written greedily, then read by render
+    text, fields, score  written (engine.generate), fields within their JSON schema (engine.schema), then read by render
 
-Its loss looks at the answer's tokens alone, the end token included; what it reads teaches nothing."""
+Its loss looks at the answer's tokens alone, the end token included; what it reads teaches nothing. With loss_on "all" a
+decoder-only base learns what it reads, too, and a row without any input is a document: it is learnt whole in either case."""
 
 from __future__ import annotations
 
@@ -14,18 +15,20 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from limbeck import render
-from limbeck.engine.generate import prompt_ids
+from limbeck.engine.generate import Decoding, read_decoding
 from limbeck.engine.load import CAUSAL, Base
 from limbeck.engine.numbers import Numbers
+from limbeck.engine.packed import must_pack_exactly, packed_log_probs
 from limbeck.engine.rationale import Told
 from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
-from limbeck.engine.tokens import chat_text
+from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
 from limbeck.errors import BadRows, UsageError
 from limbeck.types import Example, Kind, Task
 
 CLOSED = (Kind.LABEL, Kind.CHOICE)
 SEPARATE, SHARED, LABEL_FIRST, RATIONALE_FIRST = "separate", "shared", "label_first", "rationale_first"
 LOSSES = ("lm", "ul", "ln")
+LOSS_ON = ("answer", "all")
 
 
 class Written(NamedTuple):
@@ -42,9 +45,11 @@ class Written(NamedTuple):
 
 class WriterStudent(nn.Module):
     """backbone: a transformers model with a language head. family: seq2seq | causal. adapter: as in EncoderStudent.
-    normalise: of an answer's log-probability where answers are compared, "sum" | "mean" over its tokens."""
+    normalise: of an answer's log-probability where answers are compared, "sum" | "mean" over its tokens. pack: in training
+    several rows share one (engine.packed)."""
 
     adapter = ""
+    pack = False
 
     accepts_loss_kwargs = False  # the Trainer would read **kwargs otherwise
 
@@ -68,7 +73,8 @@ class WriterStudent(nn.Module):
         rationale_mask (R, Tr) likewise, with the prompt of each (R,)."""
         inputs, answers, told = (input_ids, attention_mask), (option_ids, option_mask, option_row), None
         if rationale_ids is None or rationale_mask is None or rationale_row is None:
-            log_probs = answer_log_probs(self.backbone, self.family, *inputs, *answers)
+            given = (*inputs, *answers)
+            log_probs = packed_log_probs(self.backbone, *given) if self.pack else answer_log_probs(self.backbone, self.family, *given)
         else:
             groups = [answers, (rationale_ids, rationale_mask, rationale_row)]
             log_probs, each = both_log_probs(self.backbone, self.family, *inputs, groups)
@@ -86,7 +92,18 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
         raise UsageError(f"the losses {numbers.losses!r} need wrong answers to compare with", have, "--set losses=lm")
     if numbers.normalise not in ("sum", "mean"):
         raise UsageError(f"unknown normalise {numbers.normalise!r}", "there are sum and mean", "--set normalise=mean")
-    return WriterStudent(base.model, base.family, numbers.losses, numbers.normalise, numbers.label_smoothing)
+    if numbers.loss_on not in LOSS_ON:
+        raise UsageError(f"unknown loss_on {numbers.loss_on!r}", f"there are {' and '.join(LOSS_ON)}", "--set loss_on=all")
+    if numbers.loss_on == "all" and base.family != CAUSAL:
+        have = f"{base.name} is an encoder-decoder: its decoder writes the answer alone, and that is learnt whole"
+        raise UsageError("what it reads cannot be learnt", have, "--set loss_on=answer, or a decoder-only base")
+    if numbers.loss_on == "all" and len(parts) > 1:
+        raise UsageError("loss_on=all knows no wrong answers", f"losses={numbers.losses}", "--set losses=lm")
+    student = WriterStudent(base.model, base.family, numbers.losses, numbers.normalise, numbers.label_smoothing)
+    if numbers.pack:
+        must_pack_exactly(base.model, base.family)
+        student.pack = True
+    return student
 
 
 # ---- what it reads -------------------------------------------------------------------------------------------------
@@ -94,8 +111,9 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a row becomes tokens. instruct: the task's instruction stands before the input. max_length: tokens of a prompt.
-    max_answer: tokens of an answer that is written. contrast: the loss looks at the wrong answers too.
+    """How a row becomes tokens, and how tokens of an answer are chosen; saved with the student. instruct: the task's
+    instruction stands before the input. max_length: tokens of a prompt. max_answer: tokens of an answer that is written.
+    decode, constrained: see engine.numbers. Of training alone: contrast: the loss looks at the wrong answers too; loss_on.
 
     form: of a student that learnt rationales too (objectives.stepwise), "" = it did not. separate: LABEL stands before the
     input. shared: LABEL begins the answer. label_first: the answer ends where RATIONALE begins. rationale_first: it writes at
@@ -107,6 +125,9 @@ class Reading:
     max_length: int
     max_answer: int
     contrast: bool = False
+    decode: str = "greedy"
+    constrained: bool = True
+    loss_on: str = "answer"
     form: str = ""
     rationale_tokens: int = 0
 
@@ -115,8 +136,16 @@ class Reading:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tokenizer"}
 
     @property
+    def decoding(self) -> Decoding:
+        return read_decoding(self.decode)
+
+    @property
     def chat(self) -> bool:
         return bool(getattr(self.tokenizer, "chat_template", None))
+
+    def is_document(self, task: Task, example: Example) -> bool:
+        """A text that answers nothing: a decoder-only base writes and learns it from its first token on, without a frame."""
+        return self.family == CAUSAL and task.kind is Kind.TEXT and not example.input.strip() and not self.form
 
     def shaped(self, task: Task, example: Example, mark: str = render.LABEL) -> str:
         before = mark if self.form == SEPARATE else ""
@@ -128,7 +157,7 @@ class Reading:
     def prompt(self, task: Task, example: Example, mark: str = render.LABEL) -> tuple[str, int, int]:
         """(text, its tokens, its tokens before cutting). Too long, the end of the input is cut; the frame around it stays.
         Raises UsageError where the frame alone is too long."""
-        text = self.shaped(task, example, mark)
+        text = "" if self.is_document(task, example) else self.shaped(task, example, mark)
         size = whole = len(prompt_ids(self.tokenizer, self.family, text))
         if size <= self.max_length:
             return text, size, whole
@@ -147,12 +176,16 @@ class Reading:
     def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, int]:
         """(the prompt and its answers as tokens, tokens of the prompt before cutting)."""
         text, _, whole = self.prompt(task, example, mark)
+        if not text:
+            end = answer_end(self.tokenizer)
+            bare = self.tokenizer(list(answers), add_special_tokens=False)["input_ids"]
+            return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])] for ids in bare]), whole
         return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), whole
 
     def framed(self, asked: Asked, mark: str = render.LABEL) -> Asked:
         """The answers with the marks that the form puts around them."""
         if self.form == LABEL_FIRST:
-            end, marks = self.tokenizer.eos_token_id, self.marks(render.RATIONALE)
+            end, marks = answer_end(self.tokenizer), self.marks(render.RATIONALE)
             return Asked(asked.prompt, [strip_end(ids, end) + marks for ids in asked.answers])
         if self.form == RATIONALE_FIRST or (self.form == SHARED and self.family != CAUSAL):
             return self.led(asked, self.marks(mark))
@@ -201,12 +234,18 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     room = min(room, positions // 2)
     if base.family == CAUSAL and length + room > positions:
         length = positions - room
-    return Reading(base.tokenizer, base.family, numbers.instruct, length, room, numbers.losses != "lm")
+    read_decoding(numbers.decode)
+    return Reading(
+        base.tokenizer, base.family, numbers.instruct, length, room, contrast=numbers.losses != "lm", decode=numbers.decode,
+        constrained=numbers.constrained, loss_on=numbers.loss_on,
+    )  # fmt: skip
 
 
 def under(reading: Reading, base: Base, form: str, tokens: int) -> Reading:
     """The reading of a student that learns rationales in this form; a causal model has to hold them in its positions, too.
     Raises UsageError where wrong answers are to be compared in a form that has one target per row."""
+    if reading.loss_on == "all":
+        raise UsageError("stepwise learns answers and rationales, not what it reads", "the recipe sets loss_on=all", "--set loss_on=answer")
     if reading.contrast and form in (LABEL_FIRST, RATIONALE_FIRST):
         raise UsageError(f"{form} learns from one text per row", "the losses compare it with wrong answers", "--set losses=lm")
     reading = replace(reading, form=form, rationale_tokens=tokens)
@@ -245,27 +284,46 @@ def gold_text(task: Task, example: Example) -> str:
 
 def writing_features(task: Task, examples: Sequence[Example], reading: Reading) -> list[dict[str, Any]]:
     """One item per row: input_ids; options: the right answer alone, or with reading.contrast all allowed ones; labels: the place of
-    the right one; tokens: what the row costs; truncated (0 or 1): prompt or answer were cut."""
+    the right one; tokens: what the row costs; truncated (0 or 1): prompt or answer were cut. What is learnt stands in
+    `options`: with loss_on "all" everything but a row's first token. Raises BadRows, and UsageError where the tokenizer loses objects."""
     items = []
     for e in examples:
         gold = gold_text(task, e)
         answers = list(dict.fromkeys(render.allowed_answers(task, e))) if reading.contrast else [gold]
         asked, whole = reading.asked(task, e, answers)
-        most = reading.max_answer + reading.around
-        options = [ids[:most] for ids in asked.answers] if task.kind not in CLOSED else asked.answers
+        room = reading.max_answer + reading.around + (reading.max_length - 1 if reading.is_document(task, e) else 0)
+        options = [ids[:room] for ids in asked.answers] if task.kind not in CLOSED else asked.answers
+        prompt = asked.prompt
         again = len(options) if reading.family == CAUSAL else 1  # a decoder-only model reads the prompt with every answer
         cut = whole > reading.max_length or any(len(a) < len(b) for a, b in zip(options, asked.answers, strict=True))
+        if reading.loss_on == "all":
+            prompt, options = prompt[:1], [prompt[1:] + options[0]]
         items.append(
             {
-                "input_ids": asked.prompt,
+                "input_ids": prompt,
                 "options": options,
                 "labels": answers.index(gold),
-                "tokens": again * len(asked.prompt) + sum(map(len, options)),
+                "tokens": again * len(prompt) + sum(map(len, options)),
                 "truncated": int(cut),
                 "given": asked.given,
             }
         )
+    if task.kind is Kind.FIELDS:
+        must_be_writable(task, examples, items, reading)
     return items
+
+
+def must_be_writable(task: Task, examples: Sequence[Example], items: Sequence[dict[str, Any]], reading: Reading) -> None:
+    """A tokenizer without braces or with lower case alone loses what no training brings back."""
+    whole = [(e, item["options"][0]) for e, item in zip(examples, items, strict=True) if not item["truncated"]]
+    lost = []
+    for e, ids in whole if reading.loss_on == "answer" else ():
+        written = reading.tokenizer.decode(ids, skip_special_tokens=True)
+        if render.answer(task, e, written)[0] != gold_text(task, e):
+            lost.append(f"row {e.id}: {gold_text(task, e)[:60]} is read back as {written[:60]}")
+    if len(lost) > len(whole) / 2:
+        have = f"{len(lost)} of {len(whole)} objects are not the same after its tokenizer; {lost[0]}"
+        raise UsageError("this base cannot write these objects", have, "take a base with a byte-level tokenizer")
 
 
 def writing_rationale(task: Task, example: Example, rationale: str, tokens: int, reading: Reading, item: dict[str, Any]) -> dict[str, Any]:
@@ -288,7 +346,7 @@ def one_target(rationale: str, tokens: int, reading: Reading, item: dict[str, An
     if reading.form == LABEL_FIRST:
         if item["truncated"] and answer[-reading.around :] != reading.marks(render.RATIONALE):
             return {}  # the answer itself was cut: nothing may follow
-        end = [] if cut else [reading.tokenizer.eos_token_id]
+        end = [] if cut else [end for end in (answer_end(reading.tokenizer),) if end is not None]
         return change | {"options": [answer + told + end], "span": (len(answer), len(answer) + len(told) + len(end))}
     if reading.family == CAUSAL:  # the prompt ends with the mark, which now stands behind the rationale
         marks = reading.marks(render.LABEL)

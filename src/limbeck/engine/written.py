@@ -1,4 +1,4 @@
-"""A student that writes as a Predictor: closed answers by likelihood, the others by greedy decoding; alone or in any batch."""
+"""A student that writes as a Predictor: closed answers by likelihood, the others as its recipe decodes; alone or in any batch."""
 
 from __future__ import annotations
 
@@ -13,21 +13,31 @@ import torch
 from limbeck import render
 from limbeck.engine.answers import judge, to_prediction
 from limbeck.engine.batches import by_length
-from limbeck.engine.generate import Decoded, decode, prompt_ids
+from limbeck.engine.generate import Decoded, decode, end_ids
 from limbeck.engine.gold import dev_score
-from limbeck.engine.score import Asked, score_rows
-from limbeck.engine.tokens import pad_id
+from limbeck.engine.schema import Constraint
+from limbeck.engine.score import Asked, score_rows, takes_prompt_mask
+from limbeck.engine.tokens import pad_id, prompt_ids
 from limbeck.engine.writer import CLOSED, RATIONALE_FIRST, Reading, WriterStudent, gold_text
+from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
 
 class WriterPredictor:
-    """student, task: as trained. reading: how a row becomes tokens. truncated: rows cut so far."""
+    """student, task: as trained. reading: how a row becomes tokens. truncated: rows cut so far. Raises MissingExtra and
+    UsageError where answers cannot be held to the task's schema, UsageError where the adapter has to know the prompt's
+    tokens and all of them are learnt."""
 
     def __init__(self, student: WriterStudent, task: Task, reading: Reading):
         self.student, self.task, self.reading = student, task, reading
         self.tokenizer, self.max_length = reading.tokenizer, reading.max_length
         self.truncated = 0
+        self.constraint: Constraint | None = None
+        if task.kind is Kind.FIELDS and reading.constrained:
+            self.constraint = Constraint(reading.tokenizer, task.output_schema, end_ids(student.backbone, reading.tokenizer))
+        if takes_prompt_mask(student.backbone) and (reading.loss_on == "all" or student.pack):
+            have = "it edits the first and last tokens of a prompt, whose end it would not see"
+            raise UsageError("this adapter takes neither loss_on=all nor pack=true", have, "leave them out, or take lora")
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """float32, whatever the training precision was. latency_ms is measured where there is one row."""
@@ -69,7 +79,7 @@ class WriterPredictor:
         return [np.array([one.mean if mean else one.log_prob for one in line]) for line in found]
 
     def write(self, examples: Sequence[Example], dtype: torch.dtype) -> list[Prediction]:
-        """Greedy, in batches of like length; render reads what was written."""
+        """In batches of like length; render reads what was written."""
         told = self.rationales(examples, dtype)
         rows, cuts = [], []
         for e, before in zip(examples, told, strict=True):
@@ -78,11 +88,16 @@ class WriterPredictor:
             rows.append(self.reading.after(asked, before.ids) if before else asked)
             cuts.append(self.cut(size, whole, before))
         found: list[Prediction | None] = [None] * len(examples)
-        for i, written in enumerate(self.decoded(rows, self.reading.max_answer, self.reading.stop, dtype)):
+        for i, written in enumerate(self.decoded(rows, self.reading.max_answer, self.reading.stop, dtype, self.constraint)):
             text, status = render.answer(self.task, examples[i], written.text)
             said = [cuts[i]["detail"], f"it wrote {written.text[:200]!r}" if status is not Status.OK else ""]
             said.append("cut off at max_answer" if written.finish == "length" else "")
-            facts = {**cuts[i], "tokens_out": cuts[i].get("tokens_out", 0) + written.tokens, "detail": "; ".join(part for part in said if part)}
+            facts = {
+                **cuts[i],
+                "tokens_out": cuts[i].get("tokens_out", 0) + written.tokens,
+                "stopped": written.finish == "stop",
+                "detail": "; ".join(part for part in said if part),
+            }
             found[i] = Prediction(id=examples[i].id, text=text, status=status, **facts)
         return [p for p in found if p is not None]
 
@@ -93,8 +108,10 @@ class WriterPredictor:
         prompts = [Asked(prompt_ids(self.tokenizer, self.student.family, self.reading.prompt(self.task, e)[0]), [[]]) for e in examples]
         return list(self.decoded(prompts, self.reading.rationale_tokens, self.reading.marks(render.LABEL), dtype))
 
-    def decoded(self, rows: Sequence[Asked], tokens: int, stop: Sequence[int], dtype: torch.dtype) -> list[Decoded]:
-        """Greedy, in batches of like length; what a decoder begins with is the same in a batch."""
+    def decoded(
+        self, rows: Sequence[Asked], tokens: int, stop: Sequence[int], dtype: torch.dtype, constraint: Constraint | None = None
+    ) -> list[Decoded]:
+        """In batches of like length; what a decoder begins with is the same in a batch."""
         found: dict[int, Decoded] = {}
         leads = [tuple(row.answers[0][: row.given]) for row in rows]
         for lead in dict.fromkeys(leads):
@@ -104,7 +121,7 @@ class WriterPredictor:
                 with self.answering(dtype):
                     texts = decode(
                         self.student.backbone, self.tokenizer, self.student.family, [rows[i].prompt for i in of], tokens + len(stop),
-                        lead=lead, stop=stop,
+                        self.reading.decoding, constraint, lead=lead, stop=stop,
                     )  # fmt: skip
                 found |= dict(zip(of, texts, strict=True))
         return [found[i] for i in range(len(rows))]

@@ -111,9 +111,13 @@ def read(reading: Reading, base: Any, form: str = "separate", tokens: int = TOKE
     return under(reading, base, "separate" if form in CONTROLS else form, tokens)
 
 
-def start(student: Any, base: Any, features: list[dict[str, Any]], form: str = "separate", layers: int = LAYERS, dropout: float | None = None) -> None:
+def start(
+    student: Any, base: Any, features: list[dict[str, Any]], form: str = "separate", layers: int = LAYERS, dropout: float | None = None
+) -> None:
     """An encoder gets a decoder for its rationales; a base that writes needs none. Raises UsageError where an adapter edits the
     last tokens of a prompt and these would be others when the student answers."""
+    if getattr(student, "pack", False):
+        raise UsageError("rows with rationales are not packed", "the recipe sets pack=true", "--set pack=false")
     if form == "rationale_first" and base.family == CAUSAL and getattr(student.backbone, "takes_prompt_mask", False):
         have = "it edits the last tokens of a prompt, and after a rationale these are the rationale's"
         raise UsageError("this adapter cannot write its rationale first", have, "take label_first or separate, or lora")
