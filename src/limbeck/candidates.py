@@ -73,7 +73,7 @@ class Bench:
     def rows_for(self, recipe: Recipe) -> list[Example]:
         """Training rows: all there are, or those that the recipe names; with rationales, where its objective looks at them."""
         train, labelled = list(self.train), list(self.labelled)
-        if reasoning.needs(recipe):
+        if reasoning.learns(recipe):
             train = reasoning.with_rationales(train, self.rationales)
         if recipe.rows == "rows:gold":
             return [row for row in train if row.origin.kind not in SYNTHETIC]
@@ -97,7 +97,7 @@ class Bench:
             facts["teacher"] = self.teacher
         else:
             facts["labelled"] = len(self.labelled)
-        if reasoning.needs(recipe):
+        if reasoning.learns(recipe):
             facts["rationales"] = sha_of([(row.id, row.rationale) for row in self.rows_for(recipe)])
         return facts
 
@@ -207,7 +207,7 @@ def fit(
         peak_memory_mb=None if adapter.needs_teacher else peak(),
         truncated=fitted.truncated,
         not_deterministic=fitted.not_deterministic,
-        measured=(*fitted.measured, *([reasoning.measured(rows)] if reasoning.needs(recipe) else [])),
+        measured=(*fitted.measured, *([reasoning.measured(rows)] if reasoning.learns(recipe) else [])),
     )
     return record, fitted
 

@@ -99,7 +99,9 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
 def whole(options: dict[str, Any], name: str, default: int, least: int) -> int:
     value = int(options[name]) if options.get(name) is not None else default
     if value < least:
-        raise UsageError(f"--{name.replace('_', '-')} has to be at least {least}", f"it is {value}", f"--{name.replace('_', '-')} {default}")
+        raise UsageError(
+            f"--{name.replace('_', '-')} has to be at least {least}", f"it is {value}", f"--{name.replace('_', '-')} {default}"
+        )
     return value
 
 

@@ -28,7 +28,9 @@ import click
 @click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
 @click.option("--votes", type=int, help="Labelling requests for each made row (default 3), and for each unlabelled one (default 1).")
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
-@click.option("--rationales", type=click.Choice(["blind", "seen"]), help="Whether the teacher sees a row's label when asked why (default blind).")
+@click.option(
+    "--rationales", type=click.Choice(["blind", "seen"]), help="Whether the teacher sees a row's label when asked why (default blind)."
+)
 @click.option("--rationale-samples", type=int, metavar="N", help="Completions for each rationale; their majority counts (default 1).")
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
 @click.option("--kind", type=click.Choice(["label", "choice", "text", "fields", "score"]), help="Task kind, where the guess is wrong.")
