@@ -26,6 +26,7 @@ HALLWAY = {
     "making",
     "human",
     "provenance",
+    "reasoning",
     "synthetic",
     "compare",
     "candidates",
