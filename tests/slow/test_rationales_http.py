@@ -31,6 +31,8 @@ def value_of(text: str) -> float | None:
     def walk(node: ast.expr) -> float:
         if isinstance(node, ast.BinOp):
             return float(OPERATORS[type(node.op)](walk(node.left), walk(node.right)))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -walk(node.operand)
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return float(node.value)
         raise ValueError
