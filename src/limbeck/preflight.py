@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import recipes, registry, render
+from limbeck.augment.rationales import check_options
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import make_splits, split_of, test_of_made
 from limbeck.errors import MissingError, UsageError
@@ -57,6 +58,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
         raise UsageError(
             f"--set {name}: there is no such number", registry.near(name, sorted(recipes.known_values())), "limbeck info recipes"
         )
+    check_options(settings.rationale_samples, str(settings.overrides.get("keep_rationales", "agreeing")))
     warnings: list[str] = []
     rejected: list[Rejected] = []
 

@@ -215,6 +215,13 @@ def test_a_recording_that_holds_rationales_gives_them_offline(start: Any, tmp_pa
     assert HEARD[0][0] and HEARD[0][0].startswith("Somebody felt it in room")
 
 
+@pytest.mark.parametrize("wrong", [("--set", "keep_rationales=some"), ("--rationale-samples", "0")])
+def test_an_option_that_makes_no_sense_costs_nothing(start: Any, wrong: tuple[str, str]) -> None:
+    with ChatServer(wise) as server:
+        done = start(server, *wrong)
+        assert done.returncode == 2 and "rationale" in done.stderr and not server.bodies
+
+
 def test_the_estimate_counts_them_before_and_the_bill_lies_within(start: Any) -> None:
     with ChatServer(wise) as server:
         look = start(server, "--dry-run")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from limbeck import render_reasons
 from limbeck.augment.filters import Check, checks
 from limbeck.errors import ProviderError, UsageError
-from limbeck.registry import Ask, Note
+from limbeck.registry import Ask
 from limbeck.types import Example, Frozen, Kind, Origin, Price, Reply, Request, Status, Task
 
 TEMPERATURE = 0.7  # of several samples: at 0 they would all be the same (Wang et al. 2022, section 3.1)
@@ -77,7 +77,6 @@ def extract(
     price: Price | None = None,
     seed: int = 0,
     check: Check | None = None,
-    note: Note = lambda done, total, what: None,
 ) -> Extracted:
     """A rationale for every row that the teacher has a good one for. Rows with an output are asked about blind (the label is
     hidden, and compared with the teacher's own answer) or `seen`; rows without one take the teacher's answer.
@@ -85,10 +84,7 @@ def extract(
     agrees: whether an answer says the same as the label; default the same spelling. keep "all": rationales that argue for
     another answer are kept too, as the published data does. check: default `filters.checks`, which remembers duplicates.
     Errors of a provider cost their row and are counted, all others are raised. Raises UsageError for options that make no sense."""
-    if samples < 1:
-        raise UsageError("a rationale needs one sample at least", f"it is {samples}", "--rationale-samples 1, or 3 or 5")
-    if keep not in KEEP:
-        raise UsageError(f"unknown rule {keep!r} for keeping rationales", f"there are: {', '.join(KEEP)}", "--set keep_rationales=all")
+    check_options(samples, keep)
     asked = [Asked(row) for row in rows]
     counts: Counter[str] = Counter()
     for turn in range(2):  # a server that gives fewer samples than asked for is asked once more, for those that are missing
@@ -97,13 +93,20 @@ def extract(
         for one, request, outcome in zip(open_, requests, ask(requests) if requests else [], strict=True):
             counts["requests"] += 1
             take_in(task, one, request, outcome, price, seen, counts)
-        note(len(rows), len(rows), "rationales")
     judge = check or checks(task)
     found = [decide(one, agrees or same_spelling, judge, seen, keep) for one in asked]
     counts.update("kept" if not r.why else f"dropped.{r.why.partition(':')[0]}" for r in found)
     cost_usd = sum(one.cost_usd or 0.0 for one in asked)
     said = sentences(found, counts, samples, seen)
     return Extracted(tuple(r for r in found if not r.why), tuple(r for r in found if r.why), dict(counts), tuple(said), cost_usd)
+
+
+def check_options(samples: int, keep: str) -> None:
+    """Raises UsageError, before anything is spent."""
+    if samples < 1:
+        raise UsageError("a rationale needs one sample at least", f"it is {samples}", "--rationale-samples 1, or 3 or 5")
+    if keep not in KEEP:
+        raise UsageError(f"unknown rule {keep!r} for keeping rationales", f"there are: {', '.join(KEEP)}", "--set keep_rationales=all")
 
 
 def question(task: Task, row: Example, shots: Sequence[Example], n: int, samples: int, seed: int, seen: bool) -> Request:

@@ -25,7 +25,7 @@ def sentences(report: Report) -> list[str]:
     if facts["judged"]:
         share = f.percent(facts["disagree"] / facts["judged"])
         said.append(f"The teacher's own answer is another than the label at {facts['disagree']:,} of {facts['judged']:,} rows ({share}).")
-    if facts["usd"] is not None:
+    if facts["usd"]:
         said.append(f"They cost {f.usd(facts['usd'])}.")
     return said
 
