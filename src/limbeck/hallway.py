@@ -234,7 +234,8 @@ def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, pla
         "votes": votes,
         "render": render.VERSION,
     }
-    train = [r for r in every if r.id in set(splits.train.ids)]
+    in_train = set(splits.train.ids)
+    train = [r for r in every if r.id in in_train]
     explained = reasoning.wanted(plan.recipes)
     if explained:
         inputs |= {"rationales": reasoning.inputs(given, task, train)}
@@ -287,9 +288,11 @@ def find_rationales(bench: Bench, given: Given, plan: Plan, log: Log) -> None:
             reasoning.write(folder, found)
             said, complete = found.said, not supply.left_undone(found.counts)
             for text in said:
-                (log.event("note", text=text) if complete else log.warn(text))
+                log.event("note", text=text)
             if complete:
                 folder.mark_done("rationales", inputs, reasoning.files(folder)[:2], said=said)
+            else:
+                log.warn("not every row was asked about: money, time or the provider; the same command goes on")
         else:
             said = folder.facts("rationales")["said"]
     bench.rationales = {r.id: r.rationale for r in reasoning.read(folder)[0]}
