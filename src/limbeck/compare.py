@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from limbeck import provenance, registry, stats, synthetic
+from limbeck import provenance, reasoning, registry, stats, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
@@ -19,7 +19,7 @@ from limbeck.verdict import MARGIN, RULE, Choice, decide, with_break_even
 
 RESAMPLES = 1000
 STOP_RATE = "stop_rate"
-FOR_ROWS = ("retrieve", "generate", "label")  # purposes in the ledger: what rows and labels have cost
+FOR_ROWS = ("retrieve", "generate", "label", "rationales")  # purposes in the ledger: what rows and labels have cost
 FURTHER = {
     Kind.LABEL: ("macro_f1",),
     Kind.CHOICE: (),
@@ -224,6 +224,7 @@ def build_report(folder: RunFolder) -> Report:
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
         *status_warnings(rows),
         *provenance.licence_warnings(came),
+        *reasoning.warnings(run.get("rationales", {})),
     ]
     return Report(
         task=task,
@@ -257,6 +258,7 @@ def build_report(folder: RunFolder) -> Report:
         worth_labelling=synthetic.worth_labelling(known, where, [dev_answers, test_answers], best, human),
         sources=came,
         curated=tuple(run.get("curated", ())),
+        rationales=run.get("rationales", {}),
     )
 
 

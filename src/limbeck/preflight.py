@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import recipes, registry, render
+from limbeck.augment.rationales import check_options
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import make_splits, split_of, test_of_made
 from limbeck.engine.load import config_of_name, find_folder, is_on_hub
@@ -60,6 +61,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
         )
     for recipe in wanted:
         refuse_impossible(recipe, settings.overrides)
+    check_options(settings.rationale_samples, str(settings.overrides.get("keep_rationales", "agreeing")))
     warnings: list[str] = []
     rejected: list[Rejected] = []
 

@@ -312,7 +312,7 @@ def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {"machine_usd_per_hour", "margin", *OPTIONAL}
+    found = {"machine_usd_per_hour", "margin", "keep_rationales", *OPTIONAL}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -375,6 +375,7 @@ class Report(Frozen):
     worth_labelling: tuple[dict[str, Any], ...] = ()  # {id, split, input, why}, best first
     sources: tuple[Source, ...] = ()
     curated: tuple[str, ...] = ()  # what curation did, in sentences
+    rationales: dict[str, Any] = {}  # see reasoning.summary; {} where no candidate learns from rationales
 
 
 class Card(Frozen):
@@ -408,7 +409,8 @@ class Settings(Frozen):
     make: how many rows to make from the prompt (None: as many as the task needs where there are no rows, else none).
     sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
     votes: labelling requests per row; None: 3 for a made row, 1 for an unlabelled one. bases: so many base models of the
-    catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here."""
+    catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here.
+    rationales: whether the teacher sees a row's label when it is asked why. rationale_samples: completions per row."""
 
     prompt: str
     rows: tuple[str, ...] = ()
@@ -421,6 +423,8 @@ class Settings(Frozen):
     labeller_price: Price | None = None
     votes: int | None = None
     bases: int = 0
+    rationales: Literal["blind", "seen"] = "blind"
+    rationale_samples: int = 1
     columns: dict[str, str] = {}
     kind: str | None = None
     metric: str | None = None

@@ -49,6 +49,8 @@ KNOWN = (
     "labeller_price",
     "votes",
     "bases",
+    "rationales",
+    "rationale_samples",
     "columns",
     "kind",
     "metric",
@@ -104,6 +106,8 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             labeller_price=parse_price(str(options["labeller_price"])) if options.get("labeller_price") is not None else None,
             votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
+            rationales=options.get("rationales") or "blind",
+            rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
             kind=options.get("kind"),
             metric=options.get("metric"),
@@ -126,7 +130,9 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
 def whole(options: dict[str, Any], name: str, default: int, least: int) -> int:
     value = int(options[name]) if options.get(name) is not None else default
     if value < least:
-        raise UsageError(f"--{name} has to be at least {least}", f"it is {value}", f"--{name} {default}")
+        raise UsageError(
+            f"--{name.replace('_', '-')} has to be at least {least}", f"it is {value}", f"--{name.replace('_', '-')} {default}"
+        )
     return value
 
 

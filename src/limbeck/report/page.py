@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
     ("confusions", "Confusions", sections.confusions),
     ("confidence", "Confidence", sections.confidence),
     ("mistakes", "Mistakes worth reading", sections.mistakes),
+    ("rationales", "Rationales", sections.rationales),
     ("rows", "Rows", sections.rows),
     ("money", "Money and time", sections.money),
     ("method", "How it was measured", sections.method),
