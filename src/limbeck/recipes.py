@@ -68,7 +68,11 @@ def parse(text: str) -> Recipe:
     return recipe
 
 
-WRITTEN = {"few": "few:8 or few:8:nearest, with 1 to 99 rows", "rows": "rows:gold, rows:teacher or rows:generated"}  # for people
+SPELLED = {  # for people
+    "few": "few:8 or few:8:nearest, with 1 to 99 rows",
+    "rows": "rows:gold, rows:teacher or rows:generated",
+    "stepwise": "stepwise, or stepwise: and one of shared, label_first, rationale_first; controls: label2x, echo, shuffled",
+}
 
 
 def axis_of(modifier: str, spelled: str) -> str:
@@ -86,7 +90,7 @@ def axis_of(modifier: str, spelled: str) -> str:
     if not re.fullmatch(SHIPPED[word], modifier):
         raise UsageError(
             f"cannot read the modifier {modifier!r} in {spelled!r}",
-            f"it is written {WRITTEN.get(word, word)}",
+            f"it is written {SPELLED.get(word, word)}",
             "limbeck info recipes",
         )
     return AXES[word]
