@@ -219,7 +219,7 @@ def test_a_recording_that_holds_rationales_gives_them_offline(start: Any, tmp_pa
 def test_an_option_that_makes_no_sense_costs_nothing(start: Any, wrong: tuple[str, str]) -> None:
     with ChatServer(wise) as server:
         done = start(server, *wrong)
-        assert done.returncode == 2 and "rationale" in done.stderr and not server.bodies
+        assert done.returncode == 2 and "rationale" in done.stdout + done.stderr and not server.bodies, done.stderr
 
 
 def test_the_estimate_counts_them_before_and_the_bill_lies_within(start: Any) -> None:
