@@ -282,7 +282,7 @@ def test_the_end_of_a_turn_ends_an_answer(chatty: Base) -> None:
         bias = torch.nn.Parameter(torch.zeros(len(chatty.tokenizer)))
         bias[turn] = 1e4  # whatever it read, it ends its turn
         chatty.model.lm_head.bias = bias
-    assert decode(chatty.model, chatty.tokenizer, CAUSAL, [[2, 9, 10]], 6)[0] == ("", "stop", 1)
+    assert decode(chatty.model, chatty.tokenizer, CAUSAL, [[2, 9, 10]], 6)[0][:3] == ("", "stop", 1)
 
 
 def test_a_template_without_a_system_role_gets_the_instruction_in_the_users_turn(chatty: Base) -> None:

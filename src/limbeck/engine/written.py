@@ -121,7 +121,7 @@ class WriterPredictor:
                 with self.answering(dtype):
                     texts = decode(
                         self.student.backbone, self.tokenizer, self.student.family, [rows[i].prompt for i in of], tokens + len(stop),
-                        self.reading.decoding, constraint, lead=lead, stop=stop,
+                        decoding=self.reading.decoding, constraint=constraint, lead=lead, stop=stop,
                     )  # fmt: skip
                 found |= dict(zip(of, texts, strict=True))
         return [found[i] for i in range(len(rows))]
