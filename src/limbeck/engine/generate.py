@@ -144,8 +144,8 @@ def decode(
     stop: Sequence[int] = (),
 ) -> list[Decoded]:
     """One text per prompt, in order. constraint: what may be written at all (engine.schema). seeds: of the draws, one per
-    prompt; without them a row's tokens are its seed. lead: what the answer begins with and is not written any more; stop:
-    tokens that end an answer as its end token does. The batch is padded left, whatever the tokenizer says, since a causal
+    prompt; without them a row's tokens are its seed. lead: what an encoder-decoder's answer begins with and need not write;
+    stop: tokens that end an answer as its end token does. The batch is padded left, whatever the tokenizer says, since a causal
     model writes on at the right end; padding is masked, so neighbours change nothing."""
     input_ids, attention_mask = pad(prompts, pad_id(tokenizer), left=True)
     inputs = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}

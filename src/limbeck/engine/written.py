@@ -49,7 +49,7 @@ class WriterPredictor:
             next(by_id) if self.task.kind is not Kind.CHOICE or e.choices else Prediction(id=e.id, status=Status.ERROR, detail=nothing)
             for e in inputs
         ]
-        self.truncated += sum("input cut" in p.detail for p in found)
+        self.truncated += sum(p.detail.startswith("input cut") for p in found)
         if len(inputs) == 1:
             latency_ms = (time.perf_counter() - start) * 1e3
             predictions[0] = predictions[0].model_copy(update={"latency_ms": round(latency_ms, 3)})

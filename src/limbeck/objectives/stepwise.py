@@ -106,7 +106,7 @@ def loss(*args: Any, **more: Any) -> Any:
 
 def read(reading: Reading, base: Any, form: str = "separate", tokens: int = TOKENS) -> Reading:
     """How a student that writes reads and answers: the label's prefix or lead, and where its rationale stands."""
-    from limbeck.engine.writer import under
+    from limbeck.engine.two_tasks import under
 
     return under(reading, base, "separate" if form in CONTROLS else form, tokens)
 
