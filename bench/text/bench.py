@@ -76,8 +76,9 @@ def shown(result: dict[str, Any]) -> str:
             span = f"{row['low']:.3f} to {row['high']:.3f}"
             exact, stops = (f"{row[key]:.3f}" if row[key] is not None else "-" for key in ("exact_match", "stop_rate"))
             took = f"{row['train_s']:.0f} s" if row["train_s"] else "-"
+            call = f"{row['p50_ms']:5.1f} ms" if row["p50_ms"] is not None else "-"
             lines.append(
-                f"{name:14} {recipe:14} {found['metric']:12} {row['value']:6.3f}  {span:15} {exact:>6} {stops:>6} {took:>7} {row['p50_ms']:5.1f} ms"
+                f"{name:14} {recipe:14} {found['metric']:12} {row['value']:6.3f}  {span:15} {exact:>6} {stops:>6} {took:>7} {call:>8}"
             )
     return "\n".join(lines)
 

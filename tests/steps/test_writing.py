@@ -36,7 +36,10 @@ def messages(kind: str, n: int = 48) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.fixture(scope="module", params=[(CAUSAL, "text"), (CAUSAL, "fields"), (SEQ2SEQ, "fields")], ids="-".join)
+CASES = [(CAUSAL, "text"), (CAUSAL, "fields"), pytest.param((SEQ2SEQ, "fields"), marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=["causal-text", "causal-fields", "seq2seq-fields"])
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     family, kind = request.param
     folder = tmp_path_factory.mktemp(f"{family}-{kind}")

@@ -152,15 +152,15 @@ def vocabulary(guide: Any, tokenizer: Any, ends: set[int]) -> Any:
     """llguidance's view of a tokenizer. It reads byte-level ones and those with bytes to fall back on; pieces that mark a
     blank with U+2581 (T5) are spelled out for it."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    eos = tokenizer.eos_token_id
-    if backend is None:
-        raise UsageError("this base's tokenizer cannot be constrained", "it is no fast tokenizer", _PLAIN)
+    if backend is None or not ends:
+        have = "it is no fast tokenizer" if backend is None else "it has no token that ends a text"
+        raise UsageError("this base's tokenizer cannot be constrained", have, _PLAIN)
     try:
-        return need("llguidance.hf", extra="text").from_tokenizer(tokenizer, eos_token=[eos, *sorted(ends - {eos})], slices=[])
+        return need("llguidance.hf", extra="text").from_tokenizer(tokenizer, eos_token=sorted(ends), slices=[])
     except ValueError as unread:
         if '"Metaspace"' not in json.dumps(json.loads(backend.to_str()).get("decoder")):
             raise UsageError("this base's tokenizer cannot be constrained", str(unread)[:200], _PLAIN) from unread
-    return guide.LLTokenizer(guide.TokenizerWrapper(Pieces(tokenizer)), eos_token=[eos, *sorted(ends - {eos})], slices=[])
+    return guide.LLTokenizer(guide.TokenizerWrapper(Pieces(tokenizer)), eos_token=sorted(ends), slices=[])
 
 
 class Pieces:

@@ -98,9 +98,14 @@ def answer_end(tokenizer: Any) -> int | None:
 
 @lru_cache(maxsize=4)
 def _turn_end(tokenizer: Any, template: str) -> int | None:
+    from jinja2 import TemplateError
+
     asked, said = [{"role": "user", "content": "a"}], "b"
-    begun = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": said}], tokenize=False)
+    try:
+        begun = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": said}], tokenize=False)
+    except TemplateError:  # it wants other turns than these
+        return tokenizer.eos_token_id
     after = whole.rpartition(said)[2] if not whole.startswith(begun + said) else whole[len(begun + said) :]
     ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"]
     return ids[0] if ids and ids[0] in tokenizer.all_special_ids else tokenizer.eos_token_id
