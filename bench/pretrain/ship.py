@@ -1,8 +1,7 @@
 """The last checkpoint -> the folder inside the package: half precision, tokenizer, data card; and result.json.
 
-    ship.py tiny; ship.py tiny-lm; ship.py results
-
-Prints the sha256 that bases/embedded.py has to hold."""
+ship.py tiny; ship.py tiny-lm    print the sha256 that bases/embedded.py has to hold
+ship.py results                  result.json and curves.svg"""
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bases import new_model, parameters
 from common import save
 from episodes import EPISODES
+from figure import curves
 from mixture import GENERATORS
 from prepare import WORK, load_bare
 from sources import LEFT_OUT, SOURCES
@@ -144,6 +144,7 @@ def results(work: Path) -> None:
         if r is not None
     ]
     save(HERE, "result", found)
+    (HERE / "curves.svg").write_text(curves({name: found[name]["held"] for name in ("tiny", "tiny-lm") if name in found}))
     for pair in found["pairs"]:
         print(pair)
 
