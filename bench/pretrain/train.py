@@ -5,17 +5,19 @@
 
 First `--text-only` steps of span corruption (tiny) or next token (tiny-lm) over the plain text; then every step is half text,
 half mixture. The learning rate is flat after its warm-up and falls to nothing over the last steps ("warm-up, stable, decay",
-Hu et al. 2024, arXiv 2404.06395, section 4), so that the number of steps may be chosen late: call it again with other --steps."""
+Hu et al. 2024, arXiv 2404.06395, section 4), so that the end may be chosen late, by steps or by the clock."""
 
 from __future__ import annotations
 
 import argparse
+import calendar
 import json
 import math
 import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +43,14 @@ MUON_LR, ADAM_LR = 0.01, 0.004
 
 
 class Feed:
-    """at(step) -> the parts of a step, each a dict of tensors."""
+    """at(step) -> the parts of a step, each a dict of tensors. falling: the learning rate is, and windows are long."""
 
-    def __init__(self, name: str, work: Path, steps: int, decay: float, text_only: int, held: bool = False):
-        self.name, self.text_only, self.long_from = name, text_only, round(steps * (1 - decay))
+    def __init__(self, name: str, work: Path, text_only: int, held: bool = False):
+        self.name, self.text_only = name, text_only
         text = Rows(work / "text.npz", held)
         mixture = work / f"mixture-{name}.npz"
         has_mixture = mixture.exists()
-        if not has_mixture and (held or steps > text_only):
+        if not has_mixture:
             print(f"no {mixture.name} yet: text alone")
         pair = lambda key: Rows(mixture, held, key)  # noqa: E731
         if name == "tiny":
@@ -60,14 +62,14 @@ class Feed:
             parts = (None, pair("ids"), pair("taught")) if has_mixture else None
             self.mixture = {shape: WindowBatches(*parts, *shape, SEED) for shape in shapes} if parts else None
 
-    def at(self, step: int) -> list[dict[str, torch.Tensor]]:
+    def at(self, step: int, falling: bool) -> list[dict[str, torch.Tensor]]:
         both = step >= self.text_only and self.mixture is not None
         if self.name == "tiny":
             found = [self.text[16 if both else 32].at(step)]
             if both:
                 found.append(self.mixture.at(step - self.text_only))
         else:
-            shape = ((4, LM_LONG) if step >= self.long_from else (8, LM_LENGTH)) if both else (16, LM_LENGTH)
+            shape = ((4, LM_LONG) if falling else (8, LM_LENGTH)) if both else (16, LM_LENGTH)
             found = [self.text[shape].at(step)]
             if both:
                 found.append(self.mixture[shape].at(step))
@@ -128,83 +130,101 @@ def optimisers(model: Any, kind: str) -> list[torch.optim.Optimizer]:
     return [torch.optim.Muon(matrices, lr=MUON_LR, weight_decay=0.01, momentum=0.95), torch.optim.AdamW(rest, **adam)]
 
 
-def share_of_rate(step: int, steps: int, decay: float) -> float:
-    falling = max(1, round(steps * decay))
-    left = (steps - step) / falling
-    return min(1.0, (step + 1) / WARM_UP, max(0.0, left))
+@dataclass(frozen=True)
+class Pace:
+    """How long it goes on and how the learning rate goes: over `steps`, of which the share `decay` is the fall; or, with
+    `until` (seconds of time.time), until then, the fall beginning `fall_s` before."""
+
+    steps: int
+    decay: float
+    until: float | None = None
+    fall_s: float = 0.0
+
+    def left(self, step: int) -> float:
+        """1 and more before the fall, then down to 0."""
+        if self.until is not None:
+            return (self.until - time.time()) / self.fall_s
+        return (self.steps - step) / max(1, round(self.steps * self.decay))
+
+    def rate(self, step: int) -> float:
+        """Share of the full learning rate."""
+        return min(1.0, (step + 1) / WARM_UP, max(0.0, self.left(step)))
+
+    def over(self, step: int) -> bool:
+        return self.left(step) <= 0
 
 
-def train(
-    name: str, work: Path, out: Path, steps: int, decay: float, text_only: int, kind: str, half: bool, compiled: bool, save_minutes: float
-) -> None:
+def train(name: str, work: Path, out: Path, pace: Pace, text_only: int, kind: str, half: bool, save_minutes: float) -> None:
     torch.set_num_threads(1)
     model = new_model(name, SEED).train()
     set_dropout(model, 0.0)  # what is read once or twice is not learnt by heart; a fifth of the time besides
     if name == "tiny-lm":
         model.set_attn_implementation("eager")  # a tenth faster at these lengths on a CPU
     chosen = optimisers(model, kind)
-    state: dict[str, Any] = {"step": 0, "tokens": 0, "cpu_s": 0.0, "log": [], "held": []}
     kept = work / f"{name}.pt"
-    if kept.exists():
-        held_state = torch.load(kept, weights_only=False)
-        model.load_state_dict(held_state.pop("model"))
-        for optimiser, own in zip(chosen, held_state.pop("optimisers"), strict=True):
-            optimiser.load_state_dict(own)
-        state = held_state
-    rates = [
-        g["lr"] if not kept.exists() else (MUON_LR if isinstance(o, torch.optim.Muon) else ADAM_LR) for o in chosen for g in o.param_groups
-    ]
-    feed, held = Feed(name, work, steps, decay, text_only), Feed(name, work, steps, decay, text_only, held=True)
+    state = take_up(kept, model, chosen) or {"step": 0, "tokens": 0, "cpu_s": 0.0, "log": [], "held": []}
+    feed, held = Feed(name, work, text_only), Feed(name, work, text_only, held=True)
     tokenizer = (for_tiny if name == "tiny" else for_tiny_lm)(load_bare(work))
-    run = torch.compile(model) if compiled else model
-    print(f"{name}: {parameters(model):,} parameters, from step {state['step']} of {steps}", flush=True)
-    began_cpu, began_tokens, saved, recent = time.process_time() - state["cpu_s"], state["tokens"], time.monotonic(), []
-    began, stopped = time.monotonic(), []
+    print(f"{name}: {parameters(model):,} parameters, from step {state['step']}", flush=True)
+    began_cpu, saved, stopped, recent = time.process_time() - state["cpu_s"], time.monotonic(), [], []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))  # kill: it saves after this step and ends
-    for step in range(state["step"], steps + 1):
-        if (step % 200 == 0 and step not in [h["step"] for h in state["held"]]) or step == steps:
+    while not stopped:
+        step = state["step"]
+        if pace.over(step) or (step % 200 == 0 and step not in [h["step"] for h in state["held"]]):
             state["held"].append({"step": step, "tokens": state["tokens"], **held_out(model, name, held, half)})
             print(json.dumps(state["held"][-1]), flush=True)
-        if step == steps:
+        if pace.over(step):
             break
-        share, at = share_of_rate(step, steps, decay), 0
         for optimiser in chosen:
             for group in optimiser.param_groups:
-                group["lr"] = rates[at] * share
-                at += 1
-        parts = feed.at(step)
-        losses = []
-        for part in parts:
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                loss = loss_of(run, name, part, half)
-            (loss / len(parts)).backward()
-            losses.append(float(loss.detach()))
-            state["tokens"] += int(part["input_ids"].ne(0).sum()) + int((part["labels"] > 0).sum() if "labels" in part else 0)
-        if not all(map(math.isfinite, losses)):
-            sys.exit(f"step {step}: the loss is {losses}")
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in chosen:
-            optimiser.step()
-            optimiser.zero_grad()
-        recent.append(losses)
+                group["lr"] = pace.rate(step) * (MUON_LR if isinstance(optimiser, torch.optim.Muon) else ADAM_LR)
+        parts = feed.at(step, falling=pace.left(step) < 1)
+        recent.append(one_step(model, name, parts, chosen, half))
+        state["tokens"] += sum(int(p["input_ids"].ne(0).sum()) + int((p["labels"] > 0).sum() if "labels" in p else 0) for p in parts)
         state.update(step=step + 1, cpu_s=time.process_time() - began_cpu)
         if (step + 1) % 25 == 0:
-            mean = [
-                round(sum(r[i] for r in recent if len(r) > i) / sum(len(r) > i for r in recent), 4) for i in range(max(map(len, recent)))
-            ]
-            state["log"].append(
-                {"step": step + 1, "tokens": state["tokens"], "text": mean[0], **({"mixture": mean[1]} if len(mean) > 1 else {})}
-            )
-            speed = (state["tokens"] - began_tokens) / (time.monotonic() - began)
-            print(json.dumps(state["log"][-1]), f"{state['cpu_s'] / 60:.1f} CPU min, {speed:.0f} tokens/s", flush=True)
+            state["log"].append({"step": step + 1, "tokens": state["tokens"], **means(recent)})
+            print(json.dumps(state["log"][-1]), f"{state['cpu_s'] / 60:.1f} CPU min", flush=True)
             recent = []
-        if stopped or time.monotonic() - saved > 60 * save_minutes:
+        if time.monotonic() - saved > 60 * save_minutes:
             save(model, tokenizer, chosen, state, kept, out)
             saved = time.monotonic()
-        if stopped:
-            return
     save(model, tokenizer, chosen, state, kept, out)
     (work / f"{name}.json").write_text(json.dumps(state, indent=1) + "\n")
+
+
+def one_step(model: Any, name: str, parts: list[dict[str, torch.Tensor]], chosen: list[torch.optim.Optimizer], half: bool) -> list[float]:
+    """The loss of each part. They count alike."""
+    losses = []
+    for part in parts:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = loss_of(model, name, part, half)
+        (loss / len(parts)).backward()
+        losses.append(float(loss.detach()))
+    if not all(map(math.isfinite, losses)):
+        sys.exit(f"the loss is {losses}")
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimiser in chosen:
+        optimiser.step()
+        optimiser.zero_grad()
+    return losses
+
+
+def means(recent: list[list[float]]) -> dict[str, float]:
+    """Over the last steps; the second part is there once the mixture is."""
+    both = {"text": [r[0] for r in recent], "mixture": [r[1] for r in recent if len(r) > 1]}
+    return {key: round(sum(values) / len(values), 4) for key, values in both.items() if values}
+
+
+def take_up(kept: Path, model: Any, chosen: list[torch.optim.Optimizer]) -> dict[str, Any] | None:
+    """Model and optimisers as a killed run left them, and its counters; None where there was none."""
+    if not kept.exists():
+        return None
+    state = torch.load(kept, weights_only=False)
+    model.load_state_dict(state.pop("model"))
+    for optimiser, own in zip(chosen, state.pop("optimisers"), strict=True):
+        optimiser.load_state_dict(own)
+    return state
 
 
 def save(model: Any, tokenizer: Any, chosen: list[torch.optim.Optimizer], state: dict[str, Any], kept: Path, out: Path) -> None:
@@ -226,13 +246,18 @@ if __name__ == "__main__":
     cli.add_argument("base", choices=("tiny", "tiny-lm"))
     cli.add_argument("--work", type=Path, default=WORK)
     cli.add_argument("--out", type=Path, help="where the newest weights lie; default: /tmp/<base>-base")
-    cli.add_argument("--steps", type=int, required=True)
+    cli.add_argument("--steps", type=int, default=4000)
     cli.add_argument("--decay", type=float, default=0.33, help="share of the steps in which the learning rate falls")
+    cli.add_argument("--until", help="HH:MM, UTC: end then, however many steps that makes")
+    cli.add_argument("--fall-minutes", type=float, default=20, help="with --until: the learning rate falls in these last minutes")
     cli.add_argument("--text-only", type=int, default=0)
     cli.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")
     cli.add_argument("--float32", action="store_true", help="no bfloat16 autocast")
-    cli.add_argument("--compile", action="store_true")
     cli.add_argument("--save-minutes", type=float, default=8)
     a = cli.parse_args()
-    out = a.out or Path(f"/tmp/{a.base}-base")
-    train(a.base, a.work, out, a.steps, a.decay, a.text_only, a.optimiser, not a.float32, a.compile, a.save_minutes)
+    until = None
+    if a.until:
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        until = float(calendar.timegm(time.strptime(f"{today} {a.until}", "%Y-%m-%d %H:%M")))
+    pace = Pace(a.steps, a.decay, until, 60 * a.fall_minutes)
+    train(a.base, a.work, a.out or Path(f"/tmp/{a.base}-base"), pace, a.text_only, a.optimiser, not a.float32, a.save_minutes)
