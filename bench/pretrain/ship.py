@@ -50,7 +50,7 @@ def ship(name: str, work: Path) -> None:
     model.half().save_pretrained(folder)
     (for_tiny if name == "tiny" else for_tiny_lm)(load_bare(work)).save_pretrained(folder)
     (folder / "README.md").write_text(
-        card(name, parameters(model), state, json.loads((work / "counts.json").read_text())), encoding="utf-8"
+        card(name, parameters(model), state, json.loads((work / "counts.json").read_text()), work), encoding="utf-8"
     )
     for file in folder.iterdir():
         file.chmod(0o644)
@@ -58,12 +58,13 @@ def ship(name: str, work: Path) -> None:
     print(f"{name}: {size:.2f} MB, sha256 {sha_of_file(folder / 'model.safetensors')}")
 
 
-def card(name: str, count: int, state: dict[str, Any], counts: dict[str, Any]) -> str:
+def card(name: str, count: int, state: dict[str, Any], counts: dict[str, Any], work: Path) -> str:
     """The data card. Every number comes from the run."""
     commit = subprocess.run(["git", "-C", str(HERE), "log", "-1", "--format=%h", "--", "."], capture_output=True, text=True).stdout.strip()
     text = [f"| {s.name} | {s.origin} | {s.licence} | {counts['text'][s.name]['tokens']:,} |" for s in SOURCES]
     own = [t for t in GENERATORS if t in counts["mixture"]] + ([t for t in EPISODES if t in counts["mixture"]] if name == "tiny-lm" else [])
-    held = [f"| {h['step']:,} | {h['tokens']:,} | {h['text']:.3f} | {h.get('mixture', '') or '-'} |" for h in thinned(state["held"])]
+    curve = [{"step": 0, "tokens": 0, **random_loss(name, work)}, *(h for h in state["held"] if h["step"])]
+    held = [f"| {h['step']:,} | {h['tokens']:,} | {h['text']:.3f} | {h.get('mixture', '') or '-'} |" for h in thinned(curve)]
     dropped = sum(c["dropped_for_a_shared_8_gram"] for part in ("text", "mixture") for c in counts[part].values())
     units = sum(c.get("pieces", 0) + c.get("rows", 0) for part in ("text", "mixture") for c in counts[part].values())
     return f"""---
@@ -127,13 +128,22 @@ def thinned(held: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*rows[:-1:every], rows[-1]]
 
 
+def random_loss(name: str, work: Path) -> dict[str, float]:
+    """Held-out losses of the same model with its first random weights."""
+    from train import Feed, held_out
+
+    return held_out(new_model(name), name, Feed(name, work, 0, held=True), half=True)
+
+
 def results(work: Path) -> None:
     """Curves of both bases, what was dropped, and the downstream cells with the paired difference."""
     found: dict[str, Any] = {"counts": json.loads((work / "counts.json").read_text())}
     for name in ("tiny", "tiny-lm"):
         if (path := work / f"{name}.json").exists():
             state = json.loads(path.read_text())
-            found[name] = {**{k: state[k] for k in ("step", "tokens", "cpu_s", "held")}, "train": state["log"]}
+            first = {"step": 0, "tokens": 0, **random_loss(name, work)}
+            rows = [first, *(h for h in state["held"] if h["step"])]
+            found[name] = {**{k: state[k] for k in ("step", "tokens", "cpu_s")}, "held": rows, "train": state["log"]}
     cells = json.loads(path.read_text()) if (path := HERE / "downstream.json").exists() else []
     found["downstream"] = cells
     right = {(c["base"], c["set"], c["seed"]): c["right"] for c in cells}
