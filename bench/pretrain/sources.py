@@ -48,7 +48,7 @@ LEFT_OUT = {
     "wikipedia_articles": "CC BY-SA: whether weights inherit the share-alike clause is open, and 0.3M tokens are not worth the question",
     "wikitext2_valid, wikitext2_test": "a perplexity benchmark, hence evaluation data",
     "instruct": "its largest part derives from a CC BY-NC set, the rest was written by models whose terms are not stated",
-    "t0_mix": "the underlying sets have licences of their own, and several are evaluation sets here",
+    "t0_mix": "the underlying sets have licences of their own, which are not stated there",
     "every set with a test split": "evaluation data",
 }
 
