@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import leak
 import tokens
 from sources import pieces
 
-WORK = Path("/tmp/limbeck-pretrain")
+WORK = Path(tempfile.gettempdir()) / "limbeck-pretrain"
 ROWS = 120_000  # of the mixture
 
 
