@@ -11,7 +11,7 @@ from random import Random
 from statistics import fmean
 
 from limbeck import stats
-from limbeck.types import Frozen
+from limbeck.types import Frozen, Recipe
 
 CONTROLS = ("label", "label2x", "echo", "shuffled")  # plain training first: on a tie the cheapest is the best
 SEEDS = 2  # a claim about rationales needs at least so many: one training differs from the next by luck
@@ -92,6 +92,33 @@ def interval(gaps: Outcomes, seed: int, resamples: int = stats.RESAMPLES) -> tup
     return stats.middle(drawn)
 
 
+# ---- among the candidates of a run -----------------------------------------------------------------------------------
+
+
+def arm(recipe: Recipe) -> str:
+    """label for plain training, the name of a control, the recipe's own text where it learns from rationales."""
+    word, _, form = recipe.objective.partition(":")
+    if word != "stepwise":
+        return "label" if not word else ""
+    return form if form in CONTROLS else recipe.text
+
+
+def learns_from_rationales(recipe: Recipe) -> bool:
+    return arm(recipe) == recipe.text
+
+
+def controls_of(recipe: Recipe, others: Sequence[Recipe]) -> list[Recipe]:
+    """Those that differ from it in the objective alone, and are controls."""
+    plain = {"objective": "", "values": ()}
+    same = recipe.model_copy(update=plain)
+    return [other for other in others if other.model_copy(update=plain) == same and arm(other) in CONTROLS]
+
+
+def to_run(recipe: Recipe) -> list[str]:
+    """The recipes of its controls, as they are typed."""
+    return [recipe.model_copy(update={"objective": "" if name == "label" else f"stepwise:{name}"}).text for name in CONTROLS]
+
+
 # ---- in words ----------------------------------------------------------------------------------------------------
 
 
@@ -109,3 +136,10 @@ def sentence(found: Finding, what: str = "accuracy") -> str:
     if found.grade is Grade.HURT:
         return f"Rationales hurt here: {against}."
     return f"Rationales are not shown to help here: {against}."
+
+
+def advice(recipe: Recipe, found: Finding, metric: str) -> str:
+    """What a report says of one candidate that learns from rationales."""
+    if found.grade is Grade.UNTESTED:
+        return f"{recipe.text} ran beside none of its controls, so nothing is said of its rationales; add {', '.join(to_run(recipe))}."
+    return f"{recipe.text}: {sentence(found, metric)}"

@@ -6,8 +6,10 @@ import random
 
 import pytest
 
-from limbeck import controls
+from limbeck import compare, controls
+from limbeck.candidates import Record
 from limbeck.controls import Grade
+from limbeck.types import Example, Kind, Prediction, Recipe, Task
 
 ROWS, SEEDS = 600, 3
 
@@ -91,3 +93,59 @@ def test_under_no_difference_a_claim_is_rare():
         arms = {name: answers(0.6, rows=200, salt=f"{name}/{k}") for name in ("label", "stepwise")}
         claims += controls.judge(arms).grade is Grade.HELP
     assert claims <= 3
+
+
+# ---- in a run of the product: one training each ------------------------------------------------------------------------
+
+LABELS = ("a", "b", "c", "d")
+TASK = Task(name="t", instruction="", kind=Kind.LABEL, labels=LABELS, metric="accuracy")
+DEV = [Example(id=str(i), input=f"row {i}", output=LABELS[i % 4]) for i in range(400)]
+
+
+def said(right: float, seed: int = 0) -> list[Prediction]:
+    rng = random.Random(seed)
+    return [Prediction(id=r.id, text=r.output if rng.random() < right else LABELS[(LABELS.index(r.output or "") + 1) % 4]) for r in DEV]
+
+
+def run_of(**rates: float) -> tuple[list[Record], dict[str, list[Prediction]]]:
+    """objective -> share right on dev; "sft" is plain training."""
+    names = {"sft": "", "ours": "stepwise", **{name: f"stepwise:{name}" for name in controls.CONTROLS[1:]}}
+    records = [Record(recipe=Recipe(adapter="full", objective=names[name], base="minilm"), group="student") for name in rates]
+    return records, {r.recipe.id: said(rate, seed) for seed, (r, rate) in enumerate(zip(records, rates.values(), strict=True))}
+
+
+def test_a_run_takes_stepwise_where_dev_says_that_it_beats_its_best_control():
+    records, answers = run_of(sft=0.6, label2x=0.62, echo=0.6, shuffled=0.6, ours=0.85)
+    assert compare.choose(TASK, records, DEV, answers).best_student == records[-1].recipe.id
+    found = compare.findings(TASK, [r.recipe for r in records], DEV, answers)
+    assert list(found) == [records[-1].recipe.id] and found[records[-1].recipe.id].grade is Grade.AHEAD
+    assert "is ahead" in controls.advice(records[-1].recipe, found[records[-1].recipe.id], "accuracy")
+
+
+def test_a_run_takes_the_control_where_stepwise_is_better_by_luck_alone():
+    records, answers = run_of(sft=0.70, echo=0.80, ours=0.81)
+    choice = compare.choose(TASK, records, DEV, answers)
+    assert choice.dev[records[2].recipe.id] == max(choice.dev.values()), "on dev it stands first"
+    assert choice.best_student == records[1].recipe.id
+    found = compare.findings(TASK, [r.recipe for r in records], DEV, answers)[records[2].recipe.id]
+    assert "not shown to help" in controls.advice(records[2].recipe, found, "accuracy") and "stepwise:echo" in found.control
+
+
+def test_stepwise_alone_is_taken_and_the_report_says_what_to_run_beside_it():
+    records, answers = run_of(ours=0.8)
+    assert compare.choose(TASK, records, DEV, answers).best_student == records[0].recipe.id
+    found = compare.findings(TASK, [records[0].recipe], DEV, answers)
+    said = controls.advice(records[0].recipe, found[records[0].recipe.id], "accuracy")
+    assert "nothing is said of its rationales" in said and "full@minilm, full+stepwise:label2x@minilm" in said
+
+
+def test_another_base_or_adapter_is_no_control():
+    ours = Recipe(adapter="full", objective="stepwise", base="minilm")
+    others = [
+        Recipe(adapter="lora", base="minilm"),
+        Recipe(adapter="full", base="tiny"),
+        Recipe(adapter="full", base="minilm", rows="rows:gold"),
+    ]
+    assert controls.controls_of(ours, others) == []
+    assert controls.controls_of(ours, [Recipe(adapter="full", base="minilm")])[0].text == "full@minilm"
+    assert controls.controls_of(ours, [Recipe(adapter="full", objective="stepwise:shared", base="minilm")]) == []
