@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from limbeck import registry
@@ -29,6 +30,7 @@ AXES = {
     "reinforce": "objective",
 }
 SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rows": r"rows:(gold|teacher|generated)"}
+DEFAULT = {"few": ":random", "stepwise": ":separate"}  # what a modifier means without it: left out of the canonical spelling
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def parse(text: str) -> Recipe:
         axis = axis_of(modifier, spelled)
         if axis in found:
             raise UsageError(f"two modifiers of the kind {axis} in {spelled!r}", f"{found[axis]} and {modifier}", "keep one of them")
-        found[axis] = modifier.removesuffix(":random")
+        found[axis] = modifier.removesuffix(DEFAULT.get(modifier.partition(":")[0], ""))
     recipe = Recipe(adapter=name, args=tuple(args), base=base.strip(), **found)
     refuse_nonsense(recipe, registry.take("adapters", name))
     return recipe
@@ -69,9 +71,13 @@ def axis_of(modifier: str, spelled: str) -> str:
     word = modifier.partition(":")[0]
     if word not in AXES:
         raise UsageError(f"unknown modifier {modifier!r} in the recipe {spelled!r}", registry.near(word, AXES), "limbeck info recipes")
+    if AXES[word] == "objective" and word in registry.names("objectives"):
+        known_format(word, modifier, spelled)
+        return AXES[word]
     if word not in SHIPPED:
+        there = [*SHIPPED, *(name for name in registry.names("objectives") if name in AXES)]
         raise UsageError(
-            f"the modifier {modifier!r} in {spelled!r} is not part of this version", f"there are: {', '.join(SHIPPED)}", "leave it out"
+            f"the modifier {modifier!r} in {spelled!r} is not part of this version", f"there are: {', '.join(there)}", "leave it out"
         )
     if not re.fullmatch(SHIPPED[word], modifier):
         raise UsageError(
@@ -80,6 +86,15 @@ def axis_of(modifier: str, spelled: str) -> str:
             "for example few:8, few:8:nearest, rows:gold",
         )
     return AXES[word]
+
+
+def known_format(name: str, modifier: str, spelled: str) -> None:
+    """Raises UsageError where what stands behind an objective's colon is none of its formats."""
+    _, colon, form = modifier.partition(":")
+    forms = registry.take("objectives", name).args.split("|")
+    if colon and form not in forms:
+        have = f"{name} has no format {form!r}; {registry.near(form, forms)}"
+        raise UsageError(f"cannot read the modifier {modifier!r} in {spelled!r}", have, f"for example {name}, or {name}:{forms[-1]}")
 
 
 def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
@@ -113,6 +128,10 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
             close = f"; {registry.near(arg, words)}" if words else ""
             have = f"{name} takes {adapter.args or 'no argument'}{close}"
             raise UsageError(f"cannot read {arg!r} in {text!r}", have, "limbeck info " + name)
+    if recipe.objective and (base in registry.names("bases") or Path(base).expanduser().is_dir()):  # others: when they are loaded
+        objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
+        if objective.refuse:
+            objective.refuse(recipe, family_of_name(base))
 
 
 WHY_NOT = {
@@ -189,6 +208,10 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         put("max_length", 256, "the length that the base was trained for; longer rows are cut and counted")
     for value in adapter.numbers(recipe, task, sizes.train) if adapter.numbers else ():
         table[value.name] = value
+    if recipe.objective:
+        objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
+        for value in objective.numbers(recipe, task, sizes.train) if objective.numbers else ():
+            table[value.name] = value
     return table
 
 
@@ -278,4 +301,7 @@ def known_values() -> set[str]:
         adapter: registry.Adapter = registry.take("adapters", name)
         base = "teacher" if adapter.needs_teacher else "minilm" if adapter.needs_base else ""
         found |= set(derive(Recipe(adapter=name, base=base), task, sizes))
+    for name in registry.names("objectives"):
+        own = registry.take("objectives", name).numbers if name in AXES else None
+        found |= {value.name for value in own(Recipe(adapter="full", base="minilm", objective=name), task, 100)} if own else set()
     return found

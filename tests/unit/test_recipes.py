@@ -42,7 +42,7 @@ def test_a_recipe_has_one_spelling(written, canonical):
         ("full@teacher", "cannot be moved"),
         ("head+few:8@minilm", "context"),
         ("prompt+rows:gold@teacher", "no rows"),
-        ("full+stepwise@minilm", "not part of this version"),
+        ("full+dpo@minilm", "not part of this version"),
         ("prompt+few:8+few:4@teacher", "two modifiers"),
         ("prompt+few:x@teacher", "cannot read"),
         ("lora:rank@minilm", "cannot read"),

@@ -10,7 +10,7 @@ from limbeck.types import Recipe
 @dataclass(frozen=True)
 class Numbers:
     """steps: so many optimizer steps in all, whatever they are in epochs (None = `epochs` of them).
-    lr moves the base, head_lr the head. batch_rows, batch_tokens: upper bounds of a batch. warmup: share of all steps.
+    lr moves the base, head_lr the head, beside_lr what trains beside them and is dropped (a rationale's decoder). batch_rows, batch_tokens: upper bounds of a batch. warmup: share of all steps.
     average: over this last share of the steps weights are averaged, and the average is what is kept (0 = off).
     interpolate: what is kept lies this far from the start (0) to the trained weights (1), base and head alike.
     members: so many trainings with different seeds, their weights averaged.
@@ -30,6 +30,7 @@ class Numbers:
     steps: int | None = None
     lr: float = 2e-4
     head_lr: float = 2e-3
+    beside_lr: float = 1e-3
     batch_rows: int = 32
     batch_tokens: int = 4096
     warmup: float = 0.1

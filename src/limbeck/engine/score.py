@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.engine.batches import by_length
+from limbeck.engine.batches import by_length, learn_from
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base
 from limbeck.engine.tokens import pad, pad_id
 
@@ -36,10 +37,12 @@ class Pair(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """One prompt and all its answers as token ids."""
+    """One prompt and all its answers as token ids. given: so many first tokens of every answer stand there already (of a base
+    with a decoder of its own; another has them in its prompt) and are not scored."""
 
     prompt: list[int]
     answers: list[list[int]]
+    given: int = 0
 
     @property
     def tokens(self) -> int:
@@ -100,6 +103,7 @@ def score_rows(model: Any, family: str, rows: Sequence[Asked], pad_token_id: int
         input_ids, attention_mask = pad([rows[i].prompt for i in batch], pad_token_id)
         option_ids, option_mask = pad([a for i in batch for a in rows[i].answers], pad_token_id)
         option_row = torch.tensor([n for n, i in enumerate(batch) for _ in rows[i].answers])
+        learn_from(option_mask, [rows[i].given for i in batch for _ in rows[i].answers])
         device = next(model.parameters()).device
         inputs = (t.to(device) for t in (input_ids, attention_mask, option_ids, option_mask, option_row))
         sums = answer_log_probs(model, family, *inputs).sum(-1).tolist()  # (N,)
@@ -127,9 +131,34 @@ def answer_log_probs(
     return log_p * option_mask
 
 
+def both_log_probs(
+    model: Any, family: str, input_ids: Tensor, attention_mask: Tensor, groups: Sequence[tuple[Tensor, Tensor, Tensor]]
+) -> list[Tensor]:
+    """answer_log_probs of several groups of answers (ids, mask, row), short ones and long ones, from one pass over the prompts:
+    the encoder runs once, its decoder once per group, so that no short answer is padded to the longest rationale."""
+    if family == SEQ2SEQ and not takes_prompt_mask(model):
+        states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, d)
+        found = []
+        for ids, mask, row in groups:
+            logits = model(encoder_outputs=(states[row],), attention_mask=attention_mask[row], decoder_input_ids=_shifted(model, ids)).logits
+            found.append(token_log_probs(logits, ids) * mask)
+        return found
+    if family == SEQ2SEQ:
+        return [answer_log_probs(model, family, input_ids, attention_mask, ids, mask, row) for ids, mask, row in groups]
+    length = max(ids.shape[1] for ids, _, _ in groups)
+    ids, mask = (torch.cat([F.pad(group[k], (0, length - group[k].shape[1])) for group in groups]) for k in (0, 1))
+    log_p = answer_log_probs(model, family, input_ids, attention_mask, ids, mask, torch.cat([row for _, _, row in groups]))
+    parts = log_p.split([len(ids) for ids, _, _ in groups])
+    return [part[:, : ids.shape[1]] for part, (ids, _, _) in zip(parts, groups, strict=True)]
+
+
+def _shifted(model: Any, ids: Tensor) -> Tensor:
+    """(N, To) -> (N, To): what the decoder reads, its start token first."""
+    return torch.cat([ids.new_full((len(ids), 1), model.config.decoder_start_token_id), ids[:, :-1]], 1)
+
+
 def _seq2seq(model: Any, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, row: Tensor) -> Tensor:
-    start = model.config.decoder_start_token_id
-    decoder = torch.cat([option_ids.new_full((len(option_ids), 1), start), option_ids[:, :-1]], 1)  # (N, To), shifted right
+    decoder = _shifted(model, option_ids)
     if takes_prompt_mask(model) or len(option_ids) == len(input_ids):
         mask = attention_mask[row]
         more = {"prompt_mask": mask} if takes_prompt_mask(model) else {}

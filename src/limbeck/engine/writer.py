@@ -8,7 +8,7 @@ Its loss looks at the answer's tokens alone, the end token included; what it rea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -17,24 +17,27 @@ from limbeck import render
 from limbeck.engine.generate import prompt_ids
 from limbeck.engine.load import CAUSAL, Base
 from limbeck.engine.numbers import Numbers
-from limbeck.engine.score import Asked, answer_log_probs, ask
+from limbeck.engine.rationale import Told
+from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
 from limbeck.engine.tokens import chat_text
 from limbeck.errors import BadRows, UsageError
 from limbeck.types import Example, Kind, Task
 
 CLOSED = (Kind.LABEL, Kind.CHOICE)
+SEPARATE, SHARED, LABEL_FIRST, RATIONALE_FIRST = "separate", "shared", "label_first", "rationale_first"
 LOSSES = ("lm", "ul", "ln")
 
 
 class Written(NamedTuple):
     """log_probs (N, To) float32, 0 on padding; mask (N, To); row (N,): the prompt of each answer. losses, label_smoothing:
-    of the recipe; here, so that a loss needs to know the batch and this alone."""
+    of the recipe; here, so that a loss needs to know the batch and this alone. told: of rationales, where the batch has some."""
 
     log_probs: Tensor
     mask: Tensor
     row: Tensor
     losses: tuple[str, ...]
     label_smoothing: float
+    told: Told | None = None
 
 
 class WriterStudent(nn.Module):
@@ -50,11 +53,27 @@ class WriterStudent(nn.Module):
         self.backbone, self.family, self.normalise, self.label_smoothing = backbone, family, normalise, label_smoothing
         self.losses = tuple(losses.split("+"))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, option_mask: Tensor, option_row: Tensor) -> Written:
-        """input_ids, attention_mask (B, T); option_ids, option_mask (N, To): answers, with the prompt of each (N,)."""
-        inputs = (input_ids, attention_mask, option_ids, option_mask, option_row)
-        log_probs = answer_log_probs(self.backbone, self.family, *inputs)
-        return Written(log_probs, option_mask, option_row, self.losses, self.label_smoothing)
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        option_ids: Tensor,
+        option_mask: Tensor,
+        option_row: Tensor,
+        rationale_ids: Tensor | None = None,
+        rationale_mask: Tensor | None = None,
+        rationale_row: Tensor | None = None,
+    ) -> Written:
+        """input_ids, attention_mask (B, T); option_ids, option_mask (N, To): answers, with the prompt of each (N,). rationale_ids,
+        rationale_mask (R, Tr) likewise, with the prompt of each (R,)."""
+        inputs, answers, told = (input_ids, attention_mask), (option_ids, option_mask, option_row), None
+        if rationale_ids is None or rationale_mask is None or rationale_row is None:
+            log_probs = answer_log_probs(self.backbone, self.family, *inputs, *answers)
+        else:
+            groups = [answers, (rationale_ids, rationale_mask, rationale_row)]
+            log_probs, each = both_log_probs(self.backbone, self.family, *inputs, groups)
+            told = Told(each[rationale_mask.bool()], rationale_mask.nonzero()[:, 0])
+        return Written(log_probs, option_mask, option_row, self.losses, self.label_smoothing, told)
 
 
 def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
@@ -76,7 +95,11 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
 @dataclass(frozen=True)
 class Reading:
     """How a row becomes tokens. instruct: the task's instruction stands before the input. max_length: tokens of a prompt.
-    max_answer: tokens of an answer that is written. contrast: the loss looks at the wrong answers too."""
+    max_answer: tokens of an answer that is written. contrast: the loss looks at the wrong answers too.
+
+    form: of a student that learnt rationales too (objectives.stepwise), "" = it did not. separate: LABEL stands before the
+    input. shared: LABEL begins the answer. label_first: the answer ends where RATIONALE begins. rationale_first: it writes at
+    most rationale_tokens, then LABEL and its answer."""
 
     tokenizer: Any
     family: str
@@ -84,18 +107,28 @@ class Reading:
     max_length: int
     max_answer: int
     contrast: bool = False
+    form: str = ""
+    rationale_tokens: int = 0
+
+    def saved(self) -> dict[str, Any]:
+        """All but the tokenizer, which is a file of its own."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tokenizer"}
 
     @property
     def chat(self) -> bool:
         return bool(getattr(self.tokenizer, "chat_template", None))
 
-    def shaped(self, task: Task, example: Example) -> str:
-        return chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct))
+    def shaped(self, task: Task, example: Example, mark: str = render.LABEL) -> str:
+        before = mark if self.form == SEPARATE else ""
+        text = chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct, mark=before))
+        if self.form == SHARED and self.family == CAUSAL:
+            return f"{text}{mark} " if self.chat else f"{text} {mark}"
+        return text
 
-    def prompt(self, task: Task, example: Example) -> tuple[str, int, int]:
+    def prompt(self, task: Task, example: Example, mark: str = render.LABEL) -> tuple[str, int, int]:
         """(text, its tokens, its tokens before cutting). Too long, the end of the input is cut; the frame around it stays.
         Raises UsageError where the frame alone is too long."""
-        text = self.shaped(task, example)
+        text = self.shaped(task, example, mark)
         size = whole = len(prompt_ids(self.tokenizer, self.family, text))
         if size <= self.max_length:
             return text, size, whole
@@ -104,17 +137,46 @@ class Reading:
         while size > self.max_length and kept > 0:
             kept = max(0, kept - (size - self.max_length))
             cut = example.model_copy(update={"input": example.input[: spans[kept - 1][1]] if kept else ""})
-            text = self.shaped(task, cut)
+            text = self.shaped(task, cut, mark)
             size = len(prompt_ids(self.tokenizer, self.family, text))
         if size > self.max_length:
             have = f"{size} tokens without any input, and the student reads {self.max_length}"
             raise UsageError("the prompt leaves no room for an input", have, "--set instruct=false, --set max_length=..., or a longer base")
         return text, size, whole
 
-    def asked(self, task: Task, example: Example, answers: Sequence[str]) -> tuple[Asked, int]:
+    def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, int]:
         """(the prompt and its answers as tokens, tokens of the prompt before cutting)."""
-        text, _, whole = self.prompt(task, example)
-        return ask(self.tokenizer, self.family, text, answers, chat=self.chat), whole
+        text, _, whole = self.prompt(task, example, mark)
+        return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), whole
+
+    def framed(self, asked: Asked, mark: str = render.LABEL) -> Asked:
+        """The answers with the marks that the form puts around them."""
+        if self.form == LABEL_FIRST:
+            end, marks = self.tokenizer.eos_token_id, self.marks(render.RATIONALE)
+            return Asked(asked.prompt, [strip_end(ids, end) + marks for ids in asked.answers])
+        if self.form == RATIONALE_FIRST or (self.form == SHARED and self.family != CAUSAL):
+            return self.led(asked, self.marks(mark))
+        return asked
+
+    def led(self, asked: Asked, lead: list[int]) -> Asked:
+        """With tokens between prompt and answer that are given: a decoder of its own begins with them."""
+        if self.family == CAUSAL:
+            return Asked(asked.prompt + lead, asked.answers)
+        return Asked(asked.prompt, [lead + ids for ids in asked.answers], len(lead) + asked.given)
+
+    def marks(self, mark: str) -> list[int]:
+        return self.behind(mark)
+
+    @property
+    def around(self) -> int:
+        """Tokens of the marks that stand with an answer's own."""
+        if self.form == LABEL_FIRST:
+            return len(self.marks(render.RATIONALE))
+        return len(self.marks(render.LABEL)) if self.form in (SHARED, RATIONALE_FIRST) and self.family != CAUSAL else 0
+
+    def behind(self, text: str) -> list[int]:
+        """Tokens of a text that stands behind others, without an end."""
+        return list(self.tokenizer(text if self.family != CAUSAL else f" {text}", add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
@@ -128,6 +190,24 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     if base.family == CAUSAL and length + room > positions:
         length = positions - room
     return Reading(base.tokenizer, base.family, numbers.instruct, length, room, numbers.losses != "lm")
+
+
+def under(reading: Reading, base: Base, form: str, tokens: int) -> Reading:
+    """The reading of a student that learns rationales in this form; a causal model has to hold them in its positions, too.
+    Raises UsageError where wrong answers are to be compared in a form that has one target per row."""
+    if reading.contrast and form in (LABEL_FIRST, RATIONALE_FIRST):
+        raise UsageError(f"{form} learns from one text per row", "the losses compare it with wrong answers", "--set losses=lm")
+    reading = replace(reading, form=form, rationale_tokens=tokens)
+    positions = int(getattr(base.model.config, "max_position_embeddings", 0) or 1 << 20)
+    marks = len(reading.marks(render.LABEL)) + len(reading.marks(render.RATIONALE))
+    beside = tokens + marks if form in (LABEL_FIRST, RATIONALE_FIRST) else marks + max(0, tokens - reading.max_answer)
+    room = positions - reading.max_answer - beside
+    if base.family == CAUSAL and room < reading.max_length:
+        if room < 8:
+            have = f"it has {positions} positions, and {reading.max_answer} + {beside} are answer and rationale"
+            raise UsageError("this base has no room for a rationale", have, "--set rationale_tokens=32")
+        reading = replace(reading, max_length=room)
+    return reading
 
 
 # ---- what it learns from ---------------------------------------------------------------------------------------------
@@ -159,7 +239,8 @@ def writing_features(task: Task, examples: Sequence[Example], reading: Reading) 
         gold = gold_text(task, e)
         answers = list(dict.fromkeys(render.allowed_answers(task, e))) if reading.contrast else [gold]
         asked, whole = reading.asked(task, e, answers)
-        options = [ids[: reading.max_answer] for ids in asked.answers] if task.kind not in CLOSED else asked.answers
+        most = reading.max_answer + reading.around
+        options = [ids[:most] for ids in asked.answers] if task.kind not in CLOSED else asked.answers
         again = len(options) if reading.family == CAUSAL else 1  # a decoder-only model reads the prompt with every answer
         cut = whole > reading.max_length or any(len(a) < len(b) for a, b in zip(options, asked.answers, strict=True))
         items.append(
@@ -169,6 +250,35 @@ def writing_features(task: Task, examples: Sequence[Example], reading: Reading) 
                 "labels": answers.index(gold),
                 "tokens": again * len(asked.prompt) + sum(map(len, options)),
                 "truncated": int(cut),
+                "given": asked.given,
             }
         )
     return items
+
+
+def writing_rationale(task: Task, example: Example, rationale: str, tokens: int, reading: Reading, item: dict[str, Any]) -> dict[str, Any]:
+    """What a row's rationale changes in its item: a second target, with a prompt of its own where the two tasks are told apart
+    there; or one target that holds both. At most `tokens` of it; one that was cut has no end."""
+    if reading.form in (LABEL_FIRST, RATIONALE_FIRST):
+        return one_target(rationale, tokens, reading, item)
+    asked, _ = reading.asked(task, example, [rationale], render.RATIONALE)
+    target = asked.answers[0][: tokens + asked.given]
+    change: dict[str, Any] = {"rationale": target, "rationale_given": asked.given}
+    change["rationale_cut"] = int(len(target) < len(asked.answers[0]))
+    return change if asked.prompt == item["input_ids"] else change | {"rationale_input": asked.prompt}
+
+
+def one_target(rationale: str, tokens: int, reading: Reading, item: dict[str, Any]) -> dict[str, Any]:
+    """answer [rationale] rationale, or rationale [label] answer (Eq. 5)."""
+    ids, answer = reading.behind(rationale), item["options"][0]
+    told, cut = ids[:tokens], len(ids) > tokens
+    change = {"rationale_cut": int(cut)}
+    if reading.form == LABEL_FIRST:
+        if item["truncated"] and answer[-reading.around :] != reading.marks(render.RATIONALE):
+            return {}  # the answer itself was cut: nothing may follow
+        end = [] if cut else [reading.tokenizer.eos_token_id]
+        return change | {"options": [answer + told + end]}
+    if reading.family == CAUSAL:  # the prompt ends with the mark, which now stands behind the rationale
+        marks = reading.marks(render.LABEL)
+        return change | {"input_ids": item["input_ids"][: -len(marks)], "options": [told + marks + answer]}
+    return change | {"options": [told + answer], "given": 0}
