@@ -195,7 +195,7 @@ def test_a_study_end_to_end_resumes_and_its_bits_are_its_accuracy(tmp_path: Path
     done = limbeck(*command)
     assert done.returncode == 0 and "7 cells, 0 there, 7 to run" in done.stderr and "failed" not in done.stderr, done.stderr
     found = json.loads((folder / "results/separate/colours-toy-8-1.json").read_bytes())
-    assert found["recipe"] == "full+stepwise@toy" and found["train_rows"] == 8 and found["steps"] == 4
+    assert found["recipe"] == "full+stepwise@toy" and found["train_rows"] == 8 and found["steps"] == 2
     assert found["history"][0]["dev"] * 9 == pytest.approx(round(found["history"][0]["dev"] * 9))
     best = max(line["dev"] for line in found["history"])
     assert found["best"]["valid"]["right"] / 9 == pytest.approx(best), "what is scored is what validation chose"
