@@ -39,14 +39,19 @@ def task_of(name: str, about: dict[str, Any]) -> Task:
 
 
 def read(shared: Path, name: str, split: str, about: dict[str, Any], teacher: str) -> list[Told]:
-    """about["input"]: the field that is read, "input" or one of meta's."""
+    """about: which fields hold input and output ("input" and "output", or one of meta's); of a formula the left side is the
+    output, and a row whose left side is no plain sum is left out."""
     found = []
     for r in read_set(shared, name, split):
-        field = about.get("input", "input")
-        text = r[field] if field in r else r["meta"][field]
+        flat = {**r.get("meta", {}), **r}
+        text, answer = str(flat[about.get("input", "input")]), str(flat[about.get("output", "output")])
+        if about.get("output") == "formula":
+            answer = answer.partition("=")[0].strip()
+            if not re.fullmatch(r"[\d+*/(). -]+", answer):
+                continue
         choices = tuple(r["choices"]) if about["kind"] == Kind.CHOICE else None
         said = r.get("teacher", {}).get(teacher, {})
-        row = Example(id=str(r["id"]), input=text, output=str(r["output"]), choices=choices)
+        row = Example(id=str(r["id"]), input=text, output=answer, choices=choices)
         found.append(Told(row, str(said.get("label", "")).strip(), str(said.get("rationale", "")).strip()))
     return found
 

@@ -24,6 +24,7 @@ class Splits:
 
     def __init__(self, shared: Path, name: str, default: dict[str, Any]):
         about = default["sets"][name]
+        self.read = lambda other: steprows.read(shared, other, "train", default["sets"][other], default["teacher"])
         self.task = steprows.task_of(name, about)
         self.train, self.valid, self.test = (
             steprows.read(shared, name, split, about, default["teacher"]) for split in ("train", "valid", "test")
@@ -38,9 +39,12 @@ class Splits:
 
 
 def write_teachers(place: Path, splits: dict[str, Splits]) -> None:
-    """The teacher's bits beside the results, so that tables need no data."""
-    path = place / "results" / "teacher.json"
-    known = {**stepgrid.teachers(place), **{name: each.teacher() for name, each in splits.items()}}
+    """The teacher's bits beside the results, so that tables need no data. Written only where something is new: grids may
+    run side by side."""
+    path, before = place / "results" / "teacher.json", stepgrid.teachers(place)
+    known = {**before, **{name: each.teacher() for name, each in splits.items()}}
+    if known == before:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
 
@@ -62,6 +66,7 @@ def run_cell(cell: Cell, splits: Splits, bases: dict[str, str]) -> dict[str, Any
     """bases: {the grid's name of a base: where it lies}. Seconds are those of the processor."""
     config, task = cell.config, splits.task
     rows = steprows.chosen(splits.train, cell.rows, cell.seed)
+    rows += splits.read(config["further_rows"]) if config["further_rows"] else []
     train, left_out = steprows.as_arm(task, rows, config)
     valid, test = ([steprows.seen(t.row, t, config) for t in part] for part in (splits.valid, splits.test))
     recipe = recipe_of(cell, task, train, bases)
@@ -111,7 +116,8 @@ def recipe_of(cell: Cell, task: Task, train: Sequence[Example], bases: dict[str,
     recipe = recipes.with_values(recipe, task, sizes, {})
     family = "writer" if recipe.value("instruct") is not None else "encoder"
     looks = config["looks"][look_of(config, len(train))]
-    own = {"epochs": looks, **config["values"], **config["values_of"].get(family, {}), **config["own_values"]}
+    ours = config["sets"][cell.data].get("values", {})
+    own = {"epochs": looks, **config["values"], **config["values_of"].get(family, {}), **ours, **config["own_values"]}
     table = {v.name: v for v in recipe.values} | {n: Value(name=n, value=v, why="the study") for n, v in own.items()}
     return recipe.model_copy(update={"values": tuple(table.values())})
 
