@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import cache
 from random import Random
 from statistics import fmean
 
@@ -65,7 +66,7 @@ def judge(outcomes: Mapping[str, Outcomes], ours: str = "stepwise", controls: Se
         raise ValueError(f"arms of different seeds or rows cannot be compared: {sorted(shapes)}")
     means = {name: fmean(map(fmean, outcomes[name])) for name in there}
     best = max(there, key=means.__getitem__)
-    gaps = [[a - b for a, b in zip(x, y, strict=True)] for x, y in zip(outcomes[ours], outcomes[best], strict=True)]
+    gaps = tuple(tuple(a - b for a, b in zip(x, y, strict=True)) for x, y in zip(outcomes[ours], outcomes[best], strict=True))
     low, high = interval(gaps, seed)
     by_seed = tuple(map(fmean, gaps))
     return Finding(
@@ -81,14 +82,15 @@ def grade(low: float, high: float, seeds: int) -> Grade:
     return Grade.HURT if high < 0 and seeds >= SEEDS else Grade.OPEN
 
 
-def interval(gaps: Outcomes, seed: int, resamples: int = stats.RESAMPLES) -> tuple[float, float]:
+@cache
+def interval(gaps: tuple[tuple[float, ...], ...], seed: int, resamples: int = stats.RESAMPLES) -> tuple[float, float]:
     """95 % interval of the mean gap: rows and seeds are both drawn anew, so that one lucky seed carries no claim. Of three
     seeds each is alone in one draw of 27: an interval clear of zero needs every one of them on the same side, about."""
-    rng = Random(seed)
-    drawn = [
-        fmean(fmean(stats.picker(rows)(gap)) for gap in rng.choices(gaps, k=len(gaps)))
-        for rows in stats.draws(len(gaps[0]), seed, resamples)
-    ]
+    rng, n = Random(seed), len(gaps) * len(gaps[0])
+    drawn = []
+    for rows in stats.draws(len(gaps[0]), seed, resamples):
+        pick = stats.picker(rows)
+        drawn.append(sum(sum(pick(gap)) for gap in rng.choices(gaps, k=len(gaps))) / n)
     return stats.middle(drawn)
 
 

@@ -6,6 +6,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,15 @@ class Arm:
         """Over rows, the seeds' outcomes averaged row by row."""
         if not self.results:
             return None, None
-        rows = [statistics.fmean(column) for column in zip(*self.bits(split).values(), strict=True)]
-        return stats.bootstrap_means({"x": rows}, seed=0)["x"]
+        return over_rows(tuple(sum(column) / len(column) for column in zip(*self.bits(split).values(), strict=True)))
 
     def middle(self, name: str) -> float | None:
         return statistics.median(r[name] for r in self.results.values()) if self.results else None
+
+
+@cache  # tables and page ask for the same ones
+def over_rows(means: tuple[float, ...]) -> stats.Span:
+    return stats.bootstrap_means({"x": means}, seed=0)["x"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def against_teacher(group: Group, arm: Arm) -> tuple[float, float, float] | None
     """(difference, low, high) on test, over rows and seeds; None where either is missing."""
     if not arm.results or not group.teacher:
         return None
-    gaps = [[a - b for a, b in zip(bits, group.teacher["test"], strict=True)] for bits in arm.bits("test").values()]
+    gaps = tuple(tuple(a - b for a, b in zip(bits, group.teacher["test"], strict=True)) for bits in arm.bits("test").values())
     return statistics.fmean(map(statistics.fmean, gaps)), *controls.interval(gaps, seed=0)
 
 
@@ -136,7 +141,8 @@ def sentences(found: Sequence[Group]) -> list[str]:
             one = finding(group)
             if one.grade is not Grade.UNTESTED and one.difference is not None:
                 parts.append(part(group, one))
-        said.append(f"{data}: rationales {'; '.join(parts)}." if parts else f"{data}: not run, so nothing is said of rationales.")
+        nothing = "stepwise and a control were not both run, so nothing is said of rationales."
+        said.append(f"{data}: rationales {'; '.join(parts)}." if parts else f"{data}: {nothing}")
     return said
 
 
