@@ -82,7 +82,7 @@ def collate(features: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, 
 
     With rationales (R of the rows have one): rationale_ids, rationale_mask (R, Tr) and rationale_row (R,), the row of input_ids
     that each is written from; one with a `rationale_input` of its own gets a further row there, behind the B, so that one
-    pass reads them all. given, rationale_given: so many first tokens stand there already and are not learnt (mask 0)."""
+    pass reads them all. rationale_span (N, To): 1 where an option, the only one of its row, holds a rationale. given, rationale_given: so many first tokens stand there already and are not learnt (mask 0)."""
     batch: dict[str, Tensor] = {}
     told = [i for i, f in enumerate(features) if f.get("rationale")]
     apart = [i for i in told if "rationale_input" in features[i]]
@@ -96,6 +96,10 @@ def collate(features: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, 
         batch["rationale_ids"], batch["rationale_mask"] = pad([features[i]["rationale"] for i in told], pad_token_id)
         batch["rationale_row"] = torch.tensor([len(features) + apart.index(i) if i in apart else i for i in told])
         learn_from(batch["rationale_mask"], [features[i].get("rationale_given", 0) for i in told])
+    if any("span" in f for f in features):
+        begin, end = torch.tensor([f.get("span", (0, 0)) for f in features]).T[:, :, None]  # each (B, 1)
+        place = torch.arange(batch["option_ids"].shape[1])
+        batch["rationale_span"] = ((place >= begin) & (place < end)).long()
     if "labels" in features[0]:
         batch["labels"] = torch.tensor([f["labels"] for f in features])
     if "weight" in features[0]:

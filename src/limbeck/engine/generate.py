@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from transformers import StoppingCriteria, StoppingCriteriaList
 
 from limbeck.engine.device import pick_device
 from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, load_base
@@ -61,37 +62,65 @@ class Generator:
 
 
 class Decoded(NamedTuple):
-    """finish: "stop" | "length". tokens: written, the end token included."""
+    """finish: "stop" | "length". tokens: written, the end token included. ids: of the text."""
 
     text: str
     finish: str
     tokens: int
+    ids: tuple[int, ...] = ()
 
 
 @torch.inference_mode()
 def decode(
-    model: Any, tokenizer: Any, family: str, prompts: Sequence[Sequence[int]], max_tokens: int, temperature: float = 0.0, n: int = 1
-) -> list[Decoded]:
+    model: Any, tokenizer: Any, family: str, prompts: Sequence[Sequence[int]], max_tokens: int, temperature: float = 0.0, n: int = 1,
+    lead: Sequence[int] = (), stop: Sequence[int] = (),
+) -> list[Decoded]:  # fmt: skip
     """n texts per prompt, in order. temperature 0: the likeliest token at each place. The batch is padded left, whatever
-    the tokenizer says, since a causal model writes on at the right end; padding is masked, so neighbours change nothing."""
+    the tokenizer says, since a causal model writes on at the right end; padding is masked, so neighbours change nothing. lead: what the answer begins with and is not written any more; stop: tokens
+    that end an answer as its end token does."""
     input_ids, attention_mask = pad(prompts, pad_id(tokenizer), left=True)
     inputs = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
     if takes_prompt_mask(model):
         inputs["prompt_mask"] = inputs["attention_mask"]
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {"do_sample": False}
+    start = 1 + len(lead) if family == SEQ2SEQ else input_ids.shape[1]  # the decoder begins with its start token
+    more: dict[str, Any] = {}
+    if lead:
+        more["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id, *lead]] * len(prompts), device=model.device)
+    if stop:
+        more["stopping_criteria"] = StoppingCriteriaList([Behind(start, stop)])
     out = model.generate(
-        **inputs, max_new_tokens=max_tokens, num_beams=1, pad_token_id=pad_id(tokenizer), num_return_sequences=n,
+        **inputs, **more, max_new_tokens=max_tokens, num_beams=1, pad_token_id=pad_id(tokenizer), num_return_sequences=n,
         repetition_penalty=1.0, **sampling,
     )  # fmt: skip
-    start = 1 if family == SEQ2SEQ else input_ids.shape[1]  # the decoder begins with its start token
     ends = end_ids(model, tokenizer)
     found = []
     for row in out[:, start:].tolist():
-        stop = next((i for i, token in enumerate(row) if token in ends), None)
-        written = row if stop is None else row[:stop]
+        end = next((i for i, token in enumerate(row) if token in ends), None)
+        at, size = (end, 1) if (mark := find(row[:end], stop)) is None else (mark, len(stop))
+        written = row[:at]
         text = tokenizer.decode(written, skip_special_tokens=True).strip()
-        found.append(Decoded(text, "length" if stop is None else "stop", len(written) + (stop is not None)))
+        found.append(Decoded(text, "length" if at is None else "stop", len(written) + (0 if at is None else size), tuple(written)))
     return found
+
+
+def find(row: Sequence[int], marks: Sequence[int]) -> int | None:
+    """Where marks begin in a row, None = nowhere."""
+    places = range(len(row) - len(marks) + 1) if marks else ()
+    return next((i for i in places if list(row[i : i + len(marks)]) == list(marks)), None)
+
+
+class Behind(StoppingCriteria):
+    """A row is done when it ends with these marks, written from `start` on."""
+
+    def __init__(self, start: int, marks: Sequence[int]):
+        self.start, self.marks = start, list(marks)
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **more: Any) -> torch.Tensor:
+        """input_ids (B, T) so far -> (B,) done."""
+        written = input_ids[:, self.start :]
+        last = written[:, -len(self.marks) :].tolist()
+        return torch.tensor([row == self.marks for row in last], device=input_ids.device)
 
 
 def prompt_ids(tokenizer: Any, family: str, prompt: str) -> list[int]:

@@ -164,6 +164,18 @@ class Reading:
             return Asked(asked.prompt + lead, asked.answers)
         return Asked(asked.prompt, [lead + ids for ids in asked.answers], len(lead) + asked.given)
 
+    def after(self, asked: Asked, rationale: Sequence[int]) -> Asked:
+        """With a rationale that it wrote between prompt and LABEL."""
+        if self.family == CAUSAL:
+            at = len(asked.prompt) - len(self.marks(render.LABEL))
+            return Asked([*asked.prompt[:at], *rationale, *asked.prompt[at:]], asked.answers)
+        return self.led(asked, list(rationale))
+
+    @property
+    def stop(self) -> list[int]:
+        """What ends a written answer beside its end token."""
+        return self.marks(render.RATIONALE) if self.form == LABEL_FIRST else []
+
     def marks(self, mark: str) -> list[int]:
         return self.behind(mark)
 
@@ -272,12 +284,12 @@ def one_target(rationale: str, tokens: int, reading: Reading, item: dict[str, An
     """answer [rationale] rationale, or rationale [label] answer (Eq. 5)."""
     ids, answer = reading.behind(rationale), item["options"][0]
     told, cut = ids[:tokens], len(ids) > tokens
-    change = {"rationale_cut": int(cut)}
+    change: dict[str, Any] = {"rationale_cut": int(cut), "span": (0, len(told))}
     if reading.form == LABEL_FIRST:
         if item["truncated"] and answer[-reading.around :] != reading.marks(render.RATIONALE):
             return {}  # the answer itself was cut: nothing may follow
         end = [] if cut else [reading.tokenizer.eos_token_id]
-        return change | {"options": [answer + told + end]}
+        return change | {"options": [answer + told + end], "span": (len(answer), len(answer) + len(told) + len(end))}
     if reading.family == CAUSAL:  # the prompt ends with the mark, which now stands behind the rationale
         marks = reading.marks(render.LABEL)
         return change | {"input_ids": item["input_ids"][: -len(marks)], "options": [told + marks + answer]}

@@ -52,7 +52,7 @@ def loss(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]
     return answer_loss(model(**{name: tensor for name, tensor in batch.items() if name not in TARGETS}), batch)
 
 
-TARGETS = ("labels", "weight", "rationale_weight")  # of a batch, what the loss reads and the model does not
+TARGETS = ("labels", "weight", "rationale_weight", "rationale_span")  # of a batch, what the loss reads and the model does not
 
 
 def answer_loss(found: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:

@@ -26,7 +26,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from limbeck.engine.load import ENCODER, family_of_name
+from limbeck.engine.load import CAUSAL, ENCODER, family_of_name
 from limbeck.errors import UsageError
 from limbeck.registry import Objective
 from limbeck.types import Kind, Recipe, Task, Value
@@ -112,7 +112,11 @@ def read(reading: Reading, base: Any, form: str = "separate", tokens: int = TOKE
 
 
 def start(student: Any, base: Any, features: list[dict[str, Any]], form: str = "separate", layers: int = LAYERS, dropout: float | None = None) -> None:
-    """An encoder gets a decoder for its rationales; a base that writes needs none."""
+    """An encoder gets a decoder for its rationales; a base that writes needs none. Raises UsageError where an adapter edits the
+    last tokens of a prompt and these would be others when the student answers."""
+    if form == "rationale_first" and base.family == CAUSAL and getattr(student.backbone, "takes_prompt_mask", False):
+        have = "it edits the last tokens of a prompt, and after a rationale these are the rationale's"
+        raise UsageError("this adapter cannot write its rationale first", have, "take label_first or separate, or lora")
     if base.family == ENCODER and form != "label2x":
         from limbeck.engine.rationale import rationale_decoder
 

@@ -75,17 +75,30 @@ def spoken(tokenizer: Any, text: str, tokens: int) -> dict[str, Any]:
 
 def loss(model: Any, batch: dict[str, Tensor], form: str = "separate", alpha: float = 0.5) -> tuple[Tensor, dict[str, float]]:
     """alpha * label + (1 - alpha) * rationale, from one call of the model. A batch without any rationale has its label's part
-    alone; label2x has the label twice, so that alpha plays no part."""
+    alone. alpha plays no part where the label stands twice (label2x), nor where one target holds both (Eq. 5)."""
     batch = twice(batch) if form == "label2x" else batch
     found = model(**{name: tensor for name, tensor in batch.items() if name not in sft.TARGETS})
     label, parts = sft.answer_loss(found, batch)
+    if "rationale_span" in batch:
+        return label, apart(found, batch["rationale_span"])
     parts = {"label": float(label.detach()), **(parts if len(parts) > 1 else {})}
-    if form == "label2x":
+    if form not in WEIGHED:
         return label, parts
     if found.told is None:
         return alpha * label, parts
     rationale = token_mean(found.told, batch.get("rationale_weight"))
     return alpha * label + (1 - alpha) * rationale, parts | {"rationale": float(rationale.detach())}
+
+
+WEIGHED = ("separate", "shared", "echo", "shuffled")
+
+
+def apart(found: Any, span: Tensor) -> dict[str, float]:
+    """Of targets that hold both: mean loss per token of the label's part (its marks and end with it) and of the rationale's.
+    span (N, To): 1 on a rationale's tokens."""
+    nll, told = -found.log_probs.detach(), span.bool()
+    real = found.mask.bool()
+    return {"label": float(nll[real & ~told].mean()), "rationale": float(nll[real & told].mean())}
 
 
 def token_mean(told: Told, weight: Tensor | None) -> Tensor:
