@@ -70,7 +70,8 @@ def stepwise(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
 
 
 def run_stepwise(place: Path, grid: list[Any], public: Path, bases: dict[str, str]) -> None:
-    """All cells in this process: torch is imported once. A cell that fails is missing, the grid goes on."""
+    """All cells in this process: torch is imported once. A cell that fails is missing, the grid goes on; the same command in
+    several processes shares the grid out."""
     from limbeck.bench import cells, stepwise
 
     default, _ = cells.read_grid(place)
@@ -79,16 +80,24 @@ def run_stepwise(place: Path, grid: list[Any], public: Path, bases: dict[str, st
     splits = {name: stepwise.Splits(public, name, default) for name in dict.fromkeys(c.data for c in todo)}
     stepwise.write_teachers(place, splits)
     for cell in todo:
-        name = f"{time.strftime('%H:%M:%S')} {cell.data} {cell.base} {cell.rows} rows seed {cell.seed} {cell.experiment}"
-        try:
-            found = stepwise.run_cell(cell, splits[cell.data], bases)
-        except Exception as failed:
-            click.echo(f"{name}: failed: {type(failed).__name__}: {' '.join(str(failed).split())[:300]}", err=True)
-            continue
-        cells.write(cell, {**found, "stamp": cells.stamp(Path.cwd())})
-        best = found["best"]
-        shares = [f"{split} {best[split]['right'] / best[split]['n']:.3f}" for split in ("valid", "test")]
-        click.echo(f"{name}: {', '.join(shares)}, {found['steps']} steps in {found['train_s']:.0f} s", err=True)
+        with cells.claimed(cell) as ours:
+            if ours:
+                name = f"{time.strftime('%H:%M:%S')} {cell.data} {cell.base} {cell.rows} rows seed {cell.seed} {cell.experiment}"
+                click.echo(f"{name}: {run_stepwise_cell(cell, splits[cell.data], bases)}", err=True)
+
+
+def run_stepwise_cell(cell: Any, splits: Any, bases: dict[str, str]) -> str:
+    """What became of it, in words; its result is written where there is one."""
+    from limbeck.bench import cells, stepwise
+
+    try:
+        found = stepwise.run_cell(cell, splits, bases)
+    except Exception as failed:
+        return f"failed: {type(failed).__name__}: {' '.join(str(failed).split())[:300]}"
+    cells.write(cell, {**found, "stamp": cells.stamp(Path.cwd())})
+    best = found["best"]
+    shares = [f"{split} {best[split]['right'] / best[split]['n']:.3f}" for split in ("valid", "test")]
+    return f"{', '.join(shares)}, {found['steps']} steps in {found['train_s']:.0f} s"
 
 
 def run_one(cell: Any, public: Path) -> str:
