@@ -72,7 +72,7 @@ def run_cell(cell: Cell, splits: Splits, bases: dict[str, str]) -> dict[str, Any
     recipe = recipe_of(cell, task, train, bases)
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        last = Last(config["passes_per_look"][look_of(config, len(train))])
+        last = Last(schedule(cell, len(train))["passes_per_look"])
         fitted, seconds = fit(recipe, task, train, valid, cell, Path(folder), last)
         trained = time.process_time()
         parts = {"best": score(fitted.predictor, task, valid, test, config["dtype"])}
@@ -103,9 +103,11 @@ def run_cell(cell: Cell, splits: Splits, bases: dict[str, str]) -> dict[str, Any
     }
 
 
-def look_of(config: dict[str, Any], rows: int) -> int:
-    """Which step of the schedule holds for so many rows."""
-    return next((i for i, most in enumerate(config["rows_up_to"]) if rows <= most), len(config["rows_up_to"]))
+def schedule(cell: Cell, rows: int) -> dict[str, int]:
+    """How often validation is looked at, and after how many passes each; a set may have its own."""
+    every = {**cell.config, **cell.config["sets"][cell.data].get("schedule", {})}
+    at = next((i for i, most in enumerate(every["rows_up_to"]) if rows <= most), len(every["rows_up_to"]))
+    return {name: every[name][at] for name in ("looks", "passes_per_look")}
 
 
 def recipe_of(cell: Cell, task: Task, train: Sequence[Example], bases: dict[str, str]) -> Recipe:
@@ -115,9 +117,14 @@ def recipe_of(cell: Cell, task: Task, train: Sequence[Example], bases: dict[str,
     sizes = recipes.Sizes(len(train), 0, 0, 0, len(task.labels), sum(len(e.input) for e in train) / len(train), 0)
     recipe = recipes.with_values(recipe, task, sizes, {})
     family = "writer" if recipe.value("instruct") is not None else "encoder"
-    looks = config["looks"][look_of(config, len(train))]
     ours = config["sets"][cell.data].get("values", {})
-    own = {"epochs": looks, **config["values"], **config["values_of"].get(family, {}), **ours, **config["own_values"]}
+    own = {
+        "epochs": schedule(cell, len(train))["looks"],
+        **config["values"],
+        **config["values_of"].get(family, {}),
+        **ours,
+        **config["own_values"],
+    }
     table = {v.name: v for v in recipe.values} | {n: Value(name=n, value=v, why="the study") for n, v in own.items()}
     return recipe.model_copy(update={"values": tuple(table.values())})
 
