@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import recipes, registry, render
+from limbeck import indexing, recipes, registry, render
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import make_splits, split_of, test_of_made
 from limbeck.engine.load import config_of_name, find_folder, is_on_hub
@@ -62,6 +62,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
         refuse_impossible(recipe, settings.overrides)
     warnings: list[str] = []
     rejected: list[Rejected] = []
+    indexing.check(settings, wanted, warnings)
 
     def rows_of(paths: Sequence[str], labelled: bool) -> list[Example]:
         found: list[Example] = []

@@ -24,6 +24,7 @@ from limbeck.cli import options
 @options.LABELLER_PRICE
 @options.VOTES
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
+@options.DOCS
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
 @options.KIND
 @options.TEACHER

@@ -24,6 +24,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
     ("confidence", "Confidence", sections.confidence),
     ("mistakes", "Mistakes worth reading", sections.mistakes),
     ("rows", "Rows", sections.rows),
+    ("retrieval", "Retrieval", sections.retrieval),
     ("money", "Money and time", sections.money),
     ("method", "How it was measured", sections.method),
     ("numbers", "Derived numbers", sections.derived),
