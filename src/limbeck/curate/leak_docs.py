@@ -14,7 +14,7 @@ from limbeck.types import Example
 
 RUN = 4  # words
 SHARE = 0.8  # of an input's runs
-PART = 0.2  # of them, in a passage that counts as holding a part of the row
+PART = 0.1  # of them, in a passage that counts as holding a part of the row
 EXTRA = 6  # words beside input and answer, where the input is shorter than a run
 
 Runs = set[tuple[str, ...]]
