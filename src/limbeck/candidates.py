@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import registry, render
+from limbeck import reasoning, registry, render
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
-from limbeck.types import SYNTHETIC, Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value
+from limbeck.types import SYNTHETIC, Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
 
 SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
 UNANSWERED = {error.__name__ for error in (CapReached, Transient, ProviderError)}  # worth asking again on another day
@@ -49,7 +49,8 @@ class Record(Frozen):
 
 @dataclass
 class Bench:
-    """What all candidates of a run share. ask_for(purpose) -> Ask. deadline: time.monotonic() when the budget ends."""
+    """What all candidates of a run share. ask_for(purpose) -> Ask. deadline: time.monotonic() when the budget ends.
+    rationales: {row id: the teacher's}, for rows that have none of a person's."""
 
     folder: RunFolder
     task: Task
@@ -67,12 +68,15 @@ class Bench:
     threads: int | None = None
     dtype: str | None = None
     deadline: float = float("inf")
+    rationales: dict[str, str] = field(default_factory=dict)
     alive: dict[str, Predictor] = field(default_factory=dict)  # students that are still in memory
     library: Library | None = None  # of candidates that look things up
 
     def rows_for(self, recipe: Recipe) -> list[Example]:
-        """Training rows: all there are, or those that the recipe names."""
+        """Training rows: all there are, or those that the recipe names; with rationales, where its objective looks at them."""
         train, labelled = list(self.train), list(self.labelled)
+        if reasoning.learns(recipe):
+            train = reasoning.with_rationales(train, self.rationales)
         if recipe.rows == "rows:gold":
             return [row for row in train if row.origin.kind not in SYNTHETIC]
         if recipe.rows == "rows:generated":
@@ -97,6 +101,8 @@ class Bench:
             facts["labelled"] = len(self.labelled)
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
+        if reasoning.learns(recipe):
+            facts["rationales"] = sha_of([(row.id, row.rationale) for row in self.rows_for(recipe)])
         return facts
 
 
@@ -209,7 +215,7 @@ def fit(
         peak_memory_mb=None if adapter.needs_teacher else peak(),
         truncated=fitted.truncated,
         not_deterministic=fitted.not_deterministic,
-        measured=fitted.measured,
+        measured=(*fitted.measured, *([reasoning.measured(rows)] if reasoning.learns(recipe) else [])),
     )
     return record, fitted
 
@@ -289,6 +295,8 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
         return "there are no documents to look things up in (--docs DIR)"
     if not adapter.needs_teacher and not bench.rows_for(recipe):
         return "there are no rows of this kind to train on"
+    if reasoning.needs(recipe) and not any(row.rationale for row in bench.rows_for(recipe)):
+        return reasoning.none_of_them(bench.ask_for is not None)
     if time.monotonic() > bench.deadline:
         return "the time budget was used up (--budget)"
     return ""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from limbeck import provenance, registry, stats, synthetic
+from limbeck import provenance, reasoning, registry, stats, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
@@ -18,7 +18,8 @@ from limbeck.types import Example, Kind, Prediction, Recipe, Report, Row, Score,
 from limbeck.verdict import MARGIN, RULE, Choice, decide, with_break_even
 
 RESAMPLES = 1000
-FOR_ROWS = ("retrieve", "generate", "label")  # purposes in the ledger: what rows and labels have cost
+STOP_RATE = "stop_rate"
+FOR_ROWS = ("retrieve", "generate", "label", "rationales")  # purposes in the ledger: what rows and labels have cost
 FURTHER = {
     Kind.LABEL: ("macro_f1",),
     Kind.CHOICE: (),
@@ -138,6 +139,16 @@ def versus(task: Task, rows: Sequence[Example], ours: list[Prediction], theirs: 
     return Versus(other=name, difference=difference, low=low, high=high, p_value=p, test="paired bootstrap")
 
 
+def stop_rate(task: Task, found: Sequence[Prediction]) -> Score | None:
+    """The share of written answers that ended by themselves, with its Wilson interval; the others ran into their length. It
+    grades nothing, so it is no metric that could choose. None where nothing is written, or nobody said how it ended."""
+    ended = [p.stopped for p in found if p.stopped is not None]
+    if task.kind not in (Kind.TEXT, Kind.FIELDS) or not ended:
+        return None
+    low, high = stats.wilson(sum(ended), len(ended))
+    return Score(metric=STOP_RATE, value=sum(ended) / len(ended), low=low, high=high, n=len(ended), not_scored=len(found) - len(ended))
+
+
 def chance_level(task: Task, rows: Sequence[Example]) -> float | None:
     """What guessing would get: 1 / number of allowed answers; 0 for correlations."""
     if task.kind is Kind.LABEL and task.labels:
@@ -172,6 +183,7 @@ def build_report(folder: RunFolder) -> Report:
     dev_scores = scores(task.metric, task, dev, whole, seed) if dev else {}
     test_scores = scores(task.metric, task, test, test_answers, seed)
     more = {name: scores(name, task, test, test_answers, seed) for name in FURTHER[task.kind]}
+    more[STOP_RATE] = {i: score for i, found in test_answers.items() if (score := stop_rate(task, found))}
     machine = float(run.get("machine_usd_per_hour", 0.05))
     names = {r.id: r.text for r in recipes}
     rows = [
@@ -212,6 +224,7 @@ def build_report(folder: RunFolder) -> Report:
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
         *status_warnings(rows),
         *provenance.licence_warnings(came),
+        *reasoning.warnings(run.get("rationales", {})),
     ]
     return Report(
         task=task,
@@ -246,6 +259,7 @@ def build_report(folder: RunFolder) -> Report:
         sources=came,
         curated=tuple(run.get("curated", ())),
         retrieval=run.get("retrieval", {}),
+        rationales=run.get("rationales", {}),
     )
 
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limbeck import registry, render
+from limbeck import registry, render, render_reasons
+from limbeck.augment.exemplars import FEWEST, TRIES, K
 from limbeck.recipes import Sizes, trained_on
 from limbeck.registry import Teacher
 from limbeck.tasks import by_teacher
@@ -66,9 +67,11 @@ def estimate(
     teacher: Teacher | None,
     asked: Sequence[Example] = (),
     seed: int = 0,
+    labels: bool = True,
 ) -> Estimate:
     """What the plan costs from nothing: cached replies cost nothing again, so a resumed run stays below it, and so does one
-    that its cap ends. asked: the rows of dev, test and unlabelled, where they are known; else train stands for them."""
+    that its cap ends. asked: the rows of dev, test and unlabelled, where they are known; else train stands for them.
+    labels: unlabelled rows are asked about (False: their labels come with their rationales)."""
     lines: list[dict[str, float | str]] = []
     calls = 0
     spent = Usd()
@@ -96,7 +99,7 @@ def estimate(
         lines.append({"recipe": recipe.text, "usd": usd.middle, "seconds": round(seconds, 1)})
     refit = max(trained, default=0.0)
     seconds = sum(float(line["seconds"]) for line in lines) + refit + 8
-    if sizes.unlabelled and teacher is not None:
+    if sizes.unlabelled and teacher is not None and labels:
         label = one_call(task, None, train, asked, teacher, seed).times(sizes.unlabelled, ASKED_AGAIN)
         spent, calls = spent + label, calls + sizes.unlabelled
         label_s = sizes.unlabelled * (CALL_S / CONCURRENCY if remote else 0.002)
@@ -115,17 +118,48 @@ def with_making(
     """The plan, and n rows made before it."""
     low, high, calls = estimate_generation(task, n, votes, teacher, rows, labeller=labeller)
     seconds = calls * (CALL_S / CONCURRENCY if teacher.remote else 0.002)
-    line = {"recipe": f"rows: {n} made from the prompt", "usd": (low + high) / 2, "seconds": round(seconds, 1)}
+    return in_front(plan, f"rows: {n} made from the prompt", Usd(low, high), seconds, calls)
+
+
+def in_front(plan: Estimate, what: str, usd: Usd, seconds: float, calls: int) -> Estimate:
+    """The plan, and one line before it."""
+    line: dict[str, float | str] = {"recipe": what, "usd": usd.middle, "seconds": round(seconds, 1)}
     return plan.model_copy(
         update={
-            "usd_low": plan.usd_low + low,
-            "usd_high": plan.usd_high + high,
+            "usd_low": plan.usd_low + usd.low,
+            "usd_high": plan.usd_high + usd.high,
             "seconds_low": plan.seconds_low + seconds * 0.5,
             "seconds_high": plan.seconds_high + seconds * 2.5,
             "calls": plan.calls + calls,
             "lines": (line, *plan.lines),
         }
     )
+
+
+REASON_LOW, REASON_HIGH = 15.0, 90.0  # tokens of one to three short sentences; PaLM's have 8 to 50 words
+
+
+def with_rationales(
+    plan: Estimate, task: Task, sizes: Sizes, train: Sequence[Example], teacher: Teacher, asked: Sequence[Example], seen: bool, samples: int
+) -> Estimate:
+    """The plan, and reasons for each training row that has none, and for each unlabelled one. train: the rows, or a sample of them."""
+    bare = [row for row in train if not row.rationale]
+    n = round(sizes.train * len(bare) / max(1, len(train))) + sizes.unlabelled
+    if not n:
+        return plan
+    own = sum(row.output is not None for row in train if row.rationale)
+    enough = teacher.recording or own >= FEWEST  # no rationale has to be asked for to be shown
+    first = 0 if enough else min(len(bare), TRIES * (K - own))
+    calls = n + first
+    shown = spread([r for r in train if r.output and (r.rationale or not enough)], 0 if teacher.recording else K)
+    worked = [r.model_copy(update={"rationale": r.rationale or "x" * 160}) for r in shown]
+    rows = spread(bare or asked or train, SAMPLE) or [made_up(task)]
+    prompts = [prompt_tokens(render_reasons.messages(task, r.blind(), worked, r.output if seen else None)) for r in rows]
+    prompt, (low, high) = sum(prompts) / len(prompts), reply_tokens(task, train)
+    one = priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH), (samples * (REASON_LOW + low), samples * (REASON_HIGH + high)))
+    usd = one.times(n) + Usd(0.0, one.high * (first + (ASKED_AGAIN - 1) * n))
+    seconds = calls * (CALL_S / CONCURRENCY if teacher.remote else 0.002)
+    return in_front(plan, f"rationales for {n} rows", usd, seconds, calls)
 
 
 # ---- one call --------------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import Any
 from limbeck.candidates import predictions
 from limbeck.curate.leak import nearest_rows
 from limbeck.human import any_row, every_row, human_answers
+from limbeck.reasoning import by_reasons, sources_of
 from limbeck.run import RunFolder, read_json
 from limbeck.teachers.store import Store
-from limbeck.types import Kind, Recipe, Splits, Status, Task
+from limbeck.types import Example, Kind, Recipe, Splits, Status, Task
 
 
 def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
@@ -64,9 +65,18 @@ def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
         "choices": row.choices,
         "output": row.output,
         "rationale": row.rationale,
+        "reasons": reasons_of(folder, row),
         "answers": answers,
         "near": close,
     }
+
+
+def reasons_of(folder: RunFolder, row: Example) -> dict[str, Any] | None:
+    """Where the row's rationale came from: a person, or the teacher with what was asked and paid; also one that was put aside."""
+    said = sources_of(folder).get(row.id)
+    if row.rationale and not by_reasons(row):
+        return {"by": "person" if row.origin.kind == "gold" else row.origin.kind, "rationale": row.rationale, "why": ""}
+    return {"by": "teacher", **said.model_dump(mode="json", exclude_none=True)} if said else None
 
 
 def reply_of(folder: RunFolder, address: str | None) -> dict[str, Any] | None:

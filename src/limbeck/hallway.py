@@ -1,4 +1,4 @@
-"""The steps in order: prompt -> task -> rows -> examples -> recipes -> labels -> students -> report -> deployment.
+"""The steps in order: prompt -> task -> rows -> examples -> recipes -> labels -> rationales -> students -> report -> deployment.
 
 Read `run` aloud. Each step reads what is before it, writes what is after it, and puts its done-marker last; the same
 command again does only what is missing, or what a changed prompt, row or setting has made stale."""
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from limbeck import candidates, compare, indexing, making, registry, render, starting, supply
+from limbeck import candidates, compare, indexing, making, reasoning, registry, render, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
@@ -27,7 +27,7 @@ from limbeck.planning import (
     update_settings,
     write_settings,
 )
-from limbeck.preflight import Given, by_rules, cut, preflight, rows_sha
+from limbeck.preflight import Given, by_rules, cut, measured, preflight, rows_sha
 from limbeck.registry import Teacher
 from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_json, write_lines
 from limbeck.tasks import by_teacher
@@ -52,8 +52,9 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
         splits = find_examples(folder, given, task, log)
         find_bases(folder, given, task, splits, store, log)
         plan = find_recipes(folder, given, task, splits, log)
-        labelled = find_labels(folder, given, task, splits, store, log)
+        labelled = find_labels(folder, given, task, splits, plan, store, log)
         bench = set_up_bench(folder, given, task, splits, labelled, store, log, began)
+        find_rationales(bench, given, plan, log)
         find_passages(bench, given, plan, log)
         choice = find_students(bench, plan, log)
         report = write_report(folder, log, time.monotonic() - began)
@@ -114,6 +115,7 @@ def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
     inputs = {
         "prompt": sha_of(given.prompt),
         "kind": given.settings.kind,
+        "metric": given.settings.metric,
         "rows": rows_sha(given),
         "teacher": given.teacher.fingerprint if given.teacher else "",
     }
@@ -124,6 +126,7 @@ def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
     if given.teacher is not None and not given.teacher.recording:
         ask = asker(store, given.teacher, log, None)("parse")
         task, _ = by_teacher.parse_with(ask, task, given.prompt, [*given.gold, *given.made, *(given.test or [])])
+        task = measured(task, given.settings)
     write_json(folder.task, task)
     folder.mark_done("task", inputs, [folder.task])
     return task
@@ -217,9 +220,10 @@ def find_recipes(folder: RunFolder, given: Given, task: Task, splits: Splits, lo
 # ---- labels and students ---------------------------------------------------------------------------------------------
 
 
-def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, store: Store, log: Log) -> list[Example]:
+def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, plan: Plan, store: Store, log: Log) -> list[Example]:
     """Unlabelled rows, labelled by the teacher, those first that say most beyond the labelled ones: where the money ends,
-    it has bought the best. A row that got no answer is put aside, and asked about again on resume."""
+    it has bought the best. A row that got no answer is put aside, and asked about again on resume. Where a candidate learns
+    from rationales, label and rationale come from one completion."""
     if not given.unlabelled or given.teacher is None:
         return []
     ids = {r.id for r in given.unlabelled}
@@ -233,13 +237,21 @@ def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, sto
         "votes": votes,
         "render": render.VERSION,
     }
+    in_train = set(splits.train.ids)
+    train = [r for r in every if r.id in in_train]
+    explained = reasoning.wanted(plan.recipes)
+    if explained:
+        inputs |= {"rationales": reasoning.inputs(given, task, train)}
     path = folder.path / "2-labelled.jsonl"
     if not folder.is_done("labels", inputs):
         log.event("step", step="labels", rows=len(rows))
-        in_train = set(splits.train.ids)
-        rows = supply.worth_first(rows, [r for r in every if r.id in in_train])
-        ask = asker(store, given.teacher, log, None)("label")
-        found = making.label_rows(task, rows, ask, votes, price=given.teacher.price, seed=given.settings.seed)
+        rows = supply.worth_first(rows, train)
+        ask_for = asker(store, given.teacher, log, None)
+        if explained:
+            found = reasoning.label_rows(folder, given, task, train, rows, ask_for("rationales"), votes)
+        else:
+            reasoning.forget_labels(folder)
+            found = making.label_rows(task, rows, ask_for("label"), votes, price=given.teacher.price, seed=given.settings.seed)
         write_lines(path, [signed(row, given.teacher) for row in found.rows])
         if len(found.rows) < len(rows):
             log.warn(f"{len(rows) - len(found.rows)} of {len(rows)} unlabelled rows got no usable answer ({'; '.join(found.said)})")
@@ -256,6 +268,39 @@ def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, sto
 
 def signed(row: Example, teacher: Teacher) -> Example:
     return row.model_copy(update={"origin": row.origin.model_copy(update={"kind": "teacher", "detail": teacher.name})})
+
+
+def find_rationales(bench: Bench, given: Given, plan: Plan, log: Log) -> None:
+    """Why each training row's answer is its answer, for the candidates that learn from it: a person's rationale where there is
+    one, else the teacher's. Rows of dev and test are never asked about, nor shown."""
+    folder, task = bench.folder, bench.task
+    if not reasoning.wanted(plan.recipes):
+        return update_settings(folder, rationales={})
+    rows = reasoning.unexplained(bench.rows_for(recipe) for recipe in plan.recipes if reasoning.needs(recipe))
+    held_out = {*bench.splits.dev.ids, *bench.splits.test.ids}
+    assert held_out.isdisjoint(row.id for row in (*bench.train, *rows)), "a held-out row was about to be asked about"
+    said: Sequence[str] = ()
+    complete = True
+    if given.teacher is None or bench.ask_for is None or not rows:
+        reasoning.forget(folder)
+    else:
+        inputs = reasoning.inputs(given, task, [*bench.train, *rows])
+        if not folder.is_done("rationales", inputs):
+            log.event("step", step="rationales", rows=len(rows))
+            found = reasoning.explain_rows(given, task, bench.train, rows, bench.ask_for("rationales"))
+            reasoning.write(folder, found)
+            said, complete = found.said, not supply.left_undone(found.counts)
+            for text in said:
+                log.event("note", text=text)
+            if complete:
+                folder.mark_done("rationales", inputs, reasoning.files(folder)[:2], said=said)
+            else:
+                log.warn("not every row was asked about: money, time or the provider; the same command goes on")
+        else:
+            said = folder.facts("rationales")["said"]
+    bench.rationales = {r.id: r.rationale for r in reasoning.read(folder)[0]}
+    asked = {row.id: row for recipe in plan.recipes if reasoning.needs(recipe) for row in bench.rows_for(recipe)}
+    update_settings(folder, rationales=reasoning.summary(given, task, folder, list(asked.values()), said, complete))
 
 
 def set_up_bench(

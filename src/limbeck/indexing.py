@@ -83,7 +83,9 @@ def check(settings: Settings, wanted: Sequence[Recipe], warnings: list[str]) -> 
     words, overlap = overrides.get("passage_words", 100), overrides.get("passage_overlap", 15)
     if not isinstance(words, int) or not isinstance(overlap, int) or words < 10 or not 0 <= overlap <= words // 2:
         have = f"passage_words={words}, passage_overlap={overlap}"
-        raise UsageError("a passage has at least 10 words, and at most half of them are overlap", have, "--set passage_words=100,passage_overlap=15")
+        raise UsageError(
+            "a passage has at least 10 words, and at most half of them are overlap", have, "--set passage_words=100,passage_overlap=15"
+        )
     if (way := overrides.get("retrieval", "fused")) not in WAYS:
         raise UsageError(f"unknown retrieval {way!r}", registry.near(str(way), list(WAYS)), "--set retrieval=fused")
 
@@ -110,7 +112,9 @@ def find_index(
         embed=embed,
         why_not=why,
         budget_s=settings.budget_s * SHARE_OF_TIME,
-        ignore=[Path(p) for p in (*settings.rows, settings.dev, settings.test, settings.unlabelled, settings.prompt, str(folder.path)) if p],
+        ignore=[
+            Path(p) for p in (*settings.rows, settings.dev, settings.test, settings.unlabelled, settings.prompt, str(folder.path)) if p
+        ],
         note=lambda done, total, what: log.progress("index", done, total, what),
     )
     passages = [(p.document, p.shown) for p in index.passages()]

@@ -1,8 +1,10 @@
-"""need("peft", extra="train") -> the module, or a MissingExtra with the exact line to type."""
+"""What a run needs from outside: need("peft", extra="train") -> the module, or a MissingExtra with the exact line to type;
+is_offline() -> whether the Hub may not be asked."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 
@@ -21,3 +23,8 @@ def need(module: str, extra: str) -> ModuleType:
             f"python is {sys.executable}",
             f"pip install 'limbeck[{extra}]'",
         ) from missing
+
+
+def is_offline() -> bool:
+    """As the Hub's own library reads its switch, without importing it."""
+    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import recipes, supply
-from limbeck.estimate import Estimate, estimate, with_making
+from limbeck import reasoning, recipes, supply
+from limbeck.estimate import Estimate, estimate, with_making, with_rationales
 from limbeck.log import Log
 from limbeck.preflight import Given
 from limbeck.registry import Ask, Teacher
@@ -64,7 +64,11 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
         usual.append("prompt+rag:4@teacher")
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
     planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
-    foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed)
+    explained = teacher is not None and reasoning.wanted(planned)
+    foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed, labels=not explained)
+    if teacher is not None and explained:
+        seen, samples = given.settings.rationales == "seen", given.settings.rationale_samples
+        foreseen = with_rationales(foreseen, task, sizes, train, teacher, asked, seen, samples)
     if teacher is not None and given.makes_rows and not given.supplied:
         n = int(supply.how_many(task, given.settings).value)
         foreseen = with_making(foreseen, task, n, supply.votes_of(given.settings), teacher, [*given.gold, *train], given.labeller)
@@ -77,7 +81,7 @@ def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
     write_json(
         folder.settings,
         {
-            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds") if k in before},
+            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds", "rationales") if k in before},
             "settings": given.settings.model_dump(mode="json"),
             "curated": supply.facts(folder)["said"],
             "versions": versions(),

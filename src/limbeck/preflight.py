@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import indexing, recipes, registry, render
+from limbeck.augment.rationales import check_options
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import make_splits, split_of, test_of_made
 from limbeck.engine.load import config_of_name, find_folder, is_on_hub
@@ -60,6 +61,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
         )
     for recipe in wanted:
         refuse_impossible(recipe, settings.overrides)
+    check_options(settings.rationale_samples, str(settings.overrides.get("keep_rationales", "agreeing")))
     warnings: list[str] = []
     rejected: list[Rejected] = []
     indexing.check(settings, wanted, warnings)
@@ -182,9 +184,20 @@ def task_name(file: Path) -> str:
 
 
 def by_rules(given: Given) -> Task:
-    return parse.parse(
-        given.prompt, task_name(Path(given.settings.prompt)), [*given.gold, *given.made, *(given.test or [])], given.settings.kind
-    )
+    rows = [*given.gold, *given.made, *(given.test or [])]
+    return measured(parse.parse(given.prompt, task_name(Path(given.settings.prompt)), rows, given.settings.kind), given.settings)
+
+
+def measured(task: Task, settings: Settings) -> Task:
+    """With the metric that the user names. Raises UsageError where there is none of that name, or it measures other answers."""
+    if settings.metric is None:
+        return task
+    metric: registry.Metric = registry.take("metrics", settings.metric)
+    if task.kind not in metric.kinds:
+        have = f"the task is of kind {task.kind}, and {metric.name} measures {', '.join(metric.kinds)}"
+        raise UsageError("this metric does not fit the task", have, "limbeck list metrics, or kind: ... in the front matter")
+    notes = tuple(note for note in task.notes if note != parse.LIKE_CODE)
+    return task.model_copy(update={"metric": metric.name, "notes": notes})
 
 
 def rows_sha(given: Given) -> str:

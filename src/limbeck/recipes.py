@@ -10,11 +10,12 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from limbeck import registry
+from limbeck import registry, render
 from limbeck.contexts.chunks import OVERLAP, WORDS
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Kind, Recipe, Task, Value
 
@@ -31,6 +32,7 @@ AXES = {
     "reinforce": "objective",
 }
 SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
+DEFAULT = {"few": ":random", "stepwise": ":separate"}  # what a modifier means without it: left out of the canonical spelling
 
 
 @dataclass(frozen=True)
@@ -61,30 +63,48 @@ def parse(text: str) -> Recipe:
         axis = axis_of(modifier, spelled)
         if axis in found:
             raise UsageError(f"two modifiers of the kind {axis} in {spelled!r}", f"{found[axis]} and {modifier}", "keep one of them")
-        found[axis] = modifier.removesuffix(":random")
+        found[axis] = modifier.removesuffix(DEFAULT.get(modifier.partition(":")[0], ""))
     recipe = Recipe(adapter=name, args=tuple(args), base=base.strip(), **found)
     refuse_nonsense(recipe, registry.take("adapters", name))
     return recipe
 
 
-WRITTEN = {"rag": "rag:4, with 1 to 99 passages", "few": "few:8 or few:8:nearest, with 1 to 99 rows", "rows": "rows:gold, rows:teacher or rows:generated"}  # for people
+SPELLED = {  # for people
+    "few": "few:8 or few:8:nearest, with 1 to 99 rows",
+    "rag": "rag:4, with 1 to 99 passages of --docs DIR",
+    "rows": "rows:gold, rows:teacher or rows:generated",
+    "stepwise": "stepwise, or stepwise: and one of shared, label_first, rationale_first; controls: label2x, echo, shuffled",
+}
 
 
 def axis_of(modifier: str, spelled: str) -> str:
     word = modifier.partition(":")[0]
     if word not in AXES:
         raise UsageError(f"unknown modifier {modifier!r} in the recipe {spelled!r}", registry.near(word, AXES), "limbeck info recipes")
+    if AXES[word] == "objective" and word in registry.names("objectives"):
+        known_format(word, modifier, spelled)
+        return AXES[word]
     if word not in SHIPPED:
+        there = [*SHIPPED, *(name for name in registry.names("objectives") if name in AXES)]
         raise UsageError(
-            f"the modifier {modifier!r} in {spelled!r} is not part of this version", f"there are: {', '.join(SHIPPED)}", "leave it out"
+            f"the modifier {modifier!r} in {spelled!r} is not part of this version", f"there are: {', '.join(there)}", "leave it out"
         )
     if not re.fullmatch(SHIPPED[word], modifier):
         raise UsageError(
             f"cannot read the modifier {modifier!r} in {spelled!r}",
-            f"it is written {WRITTEN.get(word, word)}",
+            f"it is written {SPELLED.get(word, word)}",
             "limbeck info recipes",
         )
     return AXES[word]
+
+
+def known_format(name: str, modifier: str, spelled: str) -> None:
+    """Raises UsageError where what stands behind an objective's colon is none of its formats."""
+    _, colon, form = modifier.partition(":")
+    forms = registry.take("objectives", name).args.split("|")
+    if colon and form not in forms:
+        have = f"{name} has no format {form!r}; {registry.near(form, forms)}"
+        raise UsageError(f"cannot read the modifier {modifier!r} in {spelled!r}", have, f"for example {name}, or {name}:{forms[-1]}")
 
 
 def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
@@ -125,6 +145,10 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
             raise UsageError(
                 f"cannot read {arg!r} in {text!r}", have + (f"; did you mean {close[0]}?" if close else ""), "limbeck info " + name
             )
+    if recipe.objective and (base in registry.names("bases") or Path(base).expanduser().is_dir()):  # others: when they are loaded
+        objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
+        if objective.refuse:
+            objective.refuse(recipe, family_of_name(base))
 
 
 def refuse_encoders(recipe: Recipe, adapter: registry.Adapter) -> None:
@@ -154,22 +178,24 @@ def parse_all(texts: Sequence[str]) -> list[Recipe]:
 
 
 def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[str]:
-    """The candidates of a run that names none: two floors, the prompts, three students."""
-    names = ["majority"] if task.kind not in (Kind.TEXT, Kind.FIELDS) else []
-    if task.kind in STUDENT_KINDS:
-        names.append("nearest")
+    """The candidates of a run that names none: the floors, the prompts, the students of our own bases."""
+    names = ["nearest"] if task.kind in WRITTEN else ["majority", "nearest"]
     if teacher:
         names.append("prompt@teacher")
         if not recording:  # a recording answers the same whatever stands in the prompt
             names.append("prompt+few:8@teacher")
-    if task.kind in STUDENT_KINDS:
+    if task.kind not in WRITTEN:
         names += ["head@minilm", "full@minilm", "lora@minilm"]
-        if sizes.unlabelled and teacher:
-            names.append("head+rows:gold@minilm")
+    elif WRITER in registry.names("bases"):
+        names += [f"full@{WRITER}", f"lora@{WRITER}"]
+    if sizes.unlabelled and teacher:
+        gold = {"head@minilm": "head+rows:gold@minilm", f"full@{WRITER}": f"full+rows:gold@{WRITER}"}
+        names += [gold[name] for name in names if name in gold]  # are the teacher's labels worth having?
     return names
 
 
-STUDENT_KINDS = (Kind.LABEL, Kind.CHOICE, Kind.SCORE)
+WRITTEN = (Kind.TEXT, Kind.FIELDS)  # answers that no encoder gives
+WRITER = "tiny"  # the base of ours that writes
 
 
 # ---- derived numbers ---------------------------------------------------------------------------------------------
@@ -213,6 +239,10 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[value.name] = value
     if recipe.context.startswith("rag:"):
         looking_up(recipe, family, put)
+    if recipe.objective:
+        objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
+        for value in objective.numbers(recipe, task, sizes.train) if objective.numbers else ():
+            table[value.name] = value
     return table
 
 
@@ -236,7 +266,10 @@ LOOKING_UP: dict[str, tuple[Any, str]] = {
 
 
 # read by every training, and left at engine.numbers' defaults unless --set names them
-OPTIONAL = ("layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout")
+OPTIONAL = (
+    "layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout",
+    "decode", "constrained", "loss_on", "pack",
+)  # fmt: skip
 
 STEPS = 220  # of 32 rows: where dev stops rising on 500 to 1,000 short rows (docs/LOG.md)
 SOUP_STEPS = 100  # of each of three trainings whose weights are averaged
@@ -278,14 +311,19 @@ def training_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None
 
 
 def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
-    """Of students that write. From the literature, where it says something; not tuned here yet."""
+    """Of students that write. From the literature, where it says something; the rates of small bases are measured (docs/LOG.md)."""
     closed = task.kind in (Kind.LABEL, Kind.CHOICE)
     epochs = max(3, min(10, round(2 * STEPS / max(1.0, sizes.train / 16))))
     put("epochs", epochs, f"about {2 * STEPS} steps of 16 over {sizes.train} rows, between 3 and 10 epochs")
     put("batch_rows", 16, "a row carries its prompt: half an encoder's batch takes as long")
     put("batch_tokens", 4096, "bounds a step's memory, whatever the rows' length")
     seq2seq = family_of_name(recipe.base) == SEQ2SEQ
-    if recipe.adapter == "full":
+    small = (parameters_of_name(recipe.base) or SMALL_BASE) < SMALL_BASE
+    if recipe.adapter == "full" and small:
+        put("lr", 3e-3, "a base of a few million parameters: of 1e-4, 1e-3 and 3e-3 the last learnt most (svamp, 240 rows)")
+    elif small:
+        put("lr", 5e-3, "low-rank updates of a small base: at 3e-3 they learnt less than all of its weights did")
+    elif recipe.adapter == "full":
         why = "the T5 family takes 1e-4 to 3e-4 with AdamW" if seq2seq else "a decoder-only base forgets at more"
         put("lr", 1e-4 if seq2seq else 3e-5, why)
     else:
@@ -293,32 +331,37 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
         put("lr", 5e-4 if seq2seq else 2e-4, why)
     put("warmup", 0.06, "share of the steps, as in T-Few and LoRA's own scripts; then linearly down to zero")
     put("average", 0.34, "weights averaged over the last third, as for encoders")
-    put(
-        "freeze_embeddings",
-        recipe.adapter == "full",
-        "word embeddings learn nothing from few rows; an output matrix tied to them stays, too",
-    )
+    why = "word embeddings learn nothing from few rows; an output matrix tied to them stays, too"
+    put("freeze_embeddings", recipe.adapter == "full" and not small, "a small base was not taught many words yet" if small else why)
     put("patience", 3, "epochs without a dev score as good as the best before stopping")
     put("losses", "lm", "cross-entropy of the right answer; lm+ul+ln also pushes the wrong ones away, and costs a pass per answer")
     put("normalise", "sum", "the probability of a whole answer is what lm trains; take mean with ln")
-    short = len(task.instruction) <= INSTRUCTION_CHARS
+    short = len(render.system(task)) <= INSTRUCTION_CHARS
     why = "short enough to stand before every input" if short else "too long to stand before every input: the rows teach the task"
     put("instruct", short, why)
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
+    if not closed:
+        put("decode", "greedy", "the likeliest token at each place, the same every time; beam:4 takes four times as long")
+    if task.kind is Kind.FIELDS:
+        put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
 
 
-INSTRUCTION_CHARS = 600  # about 150 tokens
+SMALL_BASE = 20_000_000  # parameters
+INSTRUCTION_CHARS = 700  # about 170 tokens, with the labels or the schema that stand below it
 
 
 def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {"machine_usd_per_hour", "margin", *OPTIONAL, *LOOKING_UP}
+    found = {"machine_usd_per_hour", "margin", "keep_rationales", *OPTIONAL, *LOOKING_UP}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):
         adapter: registry.Adapter = registry.take("adapters", name)
         base = "teacher" if adapter.needs_teacher else "minilm" if adapter.needs_base else ""
         found |= set(derive(Recipe(adapter=name, base=base), task, sizes))
+    for name in registry.names("objectives"):
+        own = registry.take("objectives", name).numbers if name in AXES else None
+        found |= {value.name for value in own(Recipe(adapter="full", base="minilm", objective=name), task, 100)} if own else set()
     return found

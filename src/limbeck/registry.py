@@ -130,8 +130,12 @@ class Objective:
 
     args: regular expression of what may stand behind its colon, "" = nothing. rationales: it learns from rationales, so
     that rows without one get theirs from the teacher before training. numbers(recipe, task, rows) -> values of its own.
-    start(student, base, task, train, recipe): hangs on what only training needs (a rationale's decoder);
-    finish(student): takes it off again, before anything is merged or saved."""
+    refuse(recipe, family of the base): raises UsageError where the two make no sense together.
+    bind(recipe, seed) -> the same objective with the recipe's arguments and values taken in; the rest is called on that.
+    read(reading, base) -> how a student that writes reads and answers under it, in training and when deployed.
+    start(student, base, features): hangs on what only training needs (a rationale's decoder);
+    finish(student): takes it off again, before anything is merged or saved.
+    The module that holds the record is imported to read a recipe, where `args` is set: torch inside the functions."""
 
     name: str
     kinds: tuple[Kind, ...]
@@ -140,7 +144,10 @@ class Objective:
     args: str = ""
     rationales: bool = False
     numbers: Callable[[Recipe, Task, int], Sequence[Value]] | None = None
-    start: Callable[..., None] | None = None
+    refuse: Callable[[Recipe, str], None] | None = None
+    bind: Callable[[Recipe, int], Objective] | None = None
+    read: Callable[[Any, Any], Any] | None = None
+    start: Callable[[Any, Any, list[dict[str, Any]]], None] | None = None
     finish: Callable[[Any], None] | None = None
 
 

@@ -34,10 +34,13 @@ def messages(task: Task, example: Example, shots: Sequence[Example] = (), passag
     return (Message(role="system", content=told), Message(role="user", content="\n\n".join(parts)))
 
 
-def student_messages(task: Task, example: Example, *, instruct: bool) -> tuple[Message, ...]:
+LABEL, RATIONALE = "[label]", "[rationale]"  # which of its two tasks a student is asked for (objectives.stepwise)
+
+
+def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "") -> tuple[Message, ...]:
     """What a writing student reads: the input under its heading, with `instruct` after the task. Demonstrations it has
-    learnt as rows."""
-    user = Message(role="user", content=f"{question(task, example)}\nAnswer:")
+    learnt as rows. mark: LABEL or RATIONALE before the input, of a student that learnt both."""
+    user = Message(role="user", content=f"{mark} {question(task, example)}\nAnswer:".lstrip())
     return (Message(role="system", content=system(task)), user) if instruct else (user,)
 
 

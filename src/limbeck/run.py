@@ -1,7 +1,7 @@
 """The run folder: typed reads and writes, hashes, done-markers written last, a lock. No other state.
 
 run.json  events.jsonl  teacher.sqlite  lock  done/<step>.json
-0-prompt.md  1-task.json  2-rows.jsonl  2-splits.json  2-rejected.jsonl  2-labelled.jsonl  2-index/  3-recipes.json
+0-prompt.md  1-task.json  2-rows.jsonl  2-splits.json  2-rejected.jsonl  2-labelled.jsonl  2-rationales.jsonl  2-index/  3-recipes.json
 4-students/<id>/  4-predictions/<id>.{dev,test}.jsonl  5-report.{json,md,html}  6-deploy/
 """
 
@@ -40,6 +40,11 @@ def room_on_disk(where: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             raise UsageError(f"cannot write in {where}", str(error), "choose another folder with --out DIR") from error
         raise
+
+
+def cache_folder() -> Path:
+    """The user's, for what can be had again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limbeck"
 
 
 def write_bytes(path: Path, data: bytes) -> None:

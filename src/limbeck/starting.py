@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from limbeck.bases.retrieve import Limits, as_recipes, shortlist
-from limbeck.recipes import STUDENT_KINDS, Sizes
+from limbeck.recipes import WRITTEN, Sizes
 from limbeck.registry import Ask
 from limbeck.run import RunFolder, write_json
-from limbeck.types import Kind, Settings, Task
+from limbeck.types import Settings, Task
 
 SHOWN = 5
 CHARS_PER_TOKEN = 4
@@ -18,7 +18,7 @@ SHARE_OF_TIME = 0.25  # of the time budget: a candidate is fitted twice, and the
 def limits_of(task: Task, sizes: Sizes, settings: Settings) -> Limits:
     """Without --bases nothing is downloaded: a run that was asked for a verdict does not fetch gigabytes by itself."""
     tokens = max(16, round(sizes.chars / CHARS_PER_TOKEN * max(1.0, 1 + sizes.options)))
-    families = ("encoder",) if task.kind in STUDENT_KINDS else ("seq2seq", "causal")
+    families = ("seq2seq", "causal") if task.kind in WRITTEN else ("encoder",)
     return Limits(
         families=families,
         adapters=("full", "lora"),
@@ -34,7 +34,7 @@ def propose(folder: RunFolder, task: Task, sizes: Sizes, settings: Settings, ask
     known = shortlist(task, limits_of(task, sizes, settings), ask, max(SHOWN, settings.bases))
     taken = list(known.found)[: settings.bases or 1]
     facts = {
-        "recipes": as_recipes(taken) if task.kind in (*STUDENT_KINDS, Kind.TEXT) else [],
+        "recipes": as_recipes(taken),
         "found": [f.model_dump(mode="json") for f in known.found],
         "how": known.how,
         "notes": list(known.notes),

@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals, paired tests, calibration, sample size. Pure functions, deterministic by seed.
+"""How sure a figure is: intervals, paired tests, calibration. Pure functions, deterministic by seed.
 
 Standard library only. One resample's row numbers are drawn once and used for every candidate, so differences between
 candidates keep their pairing. None among values = that row was not scored; it is left out, never counted as zero."""
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
 from operator import itemgetter
 from random import Random
 from statistics import NormalDist
@@ -160,25 +159,6 @@ def mcnemar_exact(b: int, c: int) -> float:
         term = term * (n - i) // (i + 1)  # n choose i + 1
         tail += term
     return min(1.0, 2 * tail / (1 << n))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for their number (Holm 1979), in the order given."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted = accumulate((min(1.0, p_values[i] * (len(order) - rank)) for rank, i in enumerate(order)), max)
-    return [p for _, p in sorted(zip(order, adjusted, strict=True))]
-
-
-def sample_size_for(p1: float, p2: float, power: float = 0.8, discordant: float | None = None) -> int | None:
-    """Paired rows needed to tell shares p1 and p2 apart at 5 % two-sided (Connor 1987). discordant: share of rows on
-    which exactly one of the two is right; where unknown, that of independent answers, which asks for rather too many
-    rows. None where p1 = p2: no number is enough."""
-    gap = abs(p1 - p2)
-    if gap == 0:
-        return None
-    share = max(gap, p1 * (1 - p2) + p2 * (1 - p1) if discordant is None else discordant)
-    z_power = NormalDist().inv_cdf(power)
-    return math.ceil((Z95 * math.sqrt(share) + z_power * math.sqrt(share - gap * gap)) ** 2 / gap**2)
 
 
 # ---- calibration -------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ task --> query --> data sets --> rows that fit --+
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from limbeck.curate.informative import most_informative_first
 from limbeck.curate.pipeline import PutAside, curate
 from limbeck.errors import MissingError
 from limbeck.log import Log
+from limbeck.need import is_offline
 from limbeck.preflight import Given
 from limbeck.recipes import Sizes
 from limbeck.registry import Ask
@@ -121,7 +121,7 @@ def sources_of(settings: Settings) -> tuple[str, ...]:
     Hub; nothing offline. The Hub's own search would be told words of the prompt, so it has to be named."""
     if settings.sources:
         return () if settings.sources == ("none",) else settings.sources
-    return () if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on") else ("catalogue",)
+    return () if is_offline() else ("catalogue",)
 
 
 def left_undone(counts: dict[str, int]) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -186,7 +186,8 @@ class Prediction(Frozen):
     text: the canonical answer ("" unless status is ok). confidence in [0, 1]. scores: probability per allowed
     answer, where the predictor has them (at most the best ten). latency_ms: of this call alone, None where it was
     answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error.
-    passages: where those stand that were looked up for it, in the order in which they were read."""
+    passages: where those stand that were looked up for it, in the order in which they were read.
+    stopped: a written answer ended by itself (False: it was cut off), None where nothing was written or nobody said."""
 
     id: str
     text: str = ""
@@ -199,6 +200,7 @@ class Prediction(Frozen):
     scores: dict[str, float] | None = None
     detail: str = ""
     passages: tuple[str, ...] | None = None
+    stopped: bool | None = None
 
 
 @runtime_checkable
@@ -380,6 +382,7 @@ class Report(Frozen):
     sources: tuple[Source, ...] = ()
     curated: tuple[str, ...] = ()  # what curation did, in sentences
     retrieval: dict[str, Any] = {}  # see indexing.summary; {} where no candidate looks anything up
+    rationales: dict[str, Any] = {}  # see reasoning.summary; {} where no candidate learns from rationales
 
 
 class Card(Frozen):
@@ -406,14 +409,16 @@ class Card(Frozen):
 
 
 class Settings(Frozen):
-    """What the user asked for, after front matter and command line are merged. Paths are as given.
+    """What the user asked for, after front matter and command line are merged. Paths are as given. kind, metric: of the task,
+    where the rules' choice is not the user's.
 
     budget_usd, budget_s: hard caps. columns: {ours: theirs}. overrides: --set name=value.
     make: how many rows to make from the prompt (None: as many as the task needs where there are no rows, else none).
     sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
     votes: labelling requests per row; None: 3 for a made row, 1 for an unlabelled one. bases: so many base models of the
-    catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here. docs: a folder of documents
-    that candidates with rag:k look things up in."""
+    catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here.
+    docs: a folder of documents that candidates with rag:k look things up in.
+    rationales: whether the teacher sees a row's label when it is asked why. rationale_samples: completions per row."""
 
     prompt: str
     rows: tuple[str, ...] = ()
@@ -427,8 +432,11 @@ class Settings(Frozen):
     votes: int | None = None
     bases: int = 0
     docs: str | None = None
+    rationales: Literal["blind", "seen"] = "blind"
+    rationale_samples: int = 1
     columns: dict[str, str] = {}
     kind: str | None = None
+    metric: str | None = None
     teacher: str | None = None
     price: Price | None = None
     candidates: tuple[str, ...] = ()

@@ -19,31 +19,10 @@ from limbeck.teachers import open_teacher
 from limbeck.teachers.store import Store
 from limbeck.testing.chat_server import ChatServer, completion
 from limbeck.types import Example, Kind, Origin, Price, Task
+from tests.words import WORDS
 
 LABELS = Task(name="t", instruction="Sort the mail.", kind=Kind.LABEL, labels=("refund", "delivery", "other"))
 PRICE = Price(usd_per_mtok_in=1.0, usd_per_mtok_out=1.0)
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "dune",
-    "ember",
-    "fjord",
-    "grove",
-    "heath",
-    "islet",
-    "jetty",
-    "knoll",
-    "ledge",
-    "marsh",
-    "notch",
-    "oasis",
-    "piste",
-    "ridge",
-    "shoal",
-    "thorn",
-    "upland",
-]
 
 
 def by_letters(texts: Sequence[str]) -> np.ndarray:

@@ -13,7 +13,9 @@ from limbeck.testing.chat_server import ChatServer, completion
 from tests.conftest import call_limbeck
 
 PROMPT = "---\nkind: text\n---\nSay which town the thing is made in. Answer with the town alone.\n"
-THINGS = [f"{a}{b}" for a in ("red", "green", "blue", "cold", "hot") for b in ("kettle", "lamp", "chair", "door", "cup", "table", "card", "bill")]
+THINGS = [
+    f"{a}{b}" for a in ("red", "green", "blue", "cold", "hot") for b in ("kettle", "lamp", "chair", "door", "cup", "table", "card", "bill")
+]
 TOWNS = [f"{a}{b}" for a in ("ul", "je", "bo", "ka", "mu") for b in ("burg", "dorf", "stadt", "heim", "feld", "au", "tal", "see")]
 
 
@@ -110,7 +112,15 @@ def test_a_planted_row_of_test_is_kept_out_of_the_index_and_told(given, asked, t
     with ChatServer(reads_passages) as server:
         arguments = ["--rows", given / "rows.jsonl", "--docs", docs, "--teacher", f"{server.address}#reader", "--price", "1/2", "--json"]
         done = call_limbeck(
-            "run", given / "prompt.md", *arguments, "--candidates", "prompt+rag:2@teacher", "--set", "retrieval=words", "--out", tmp_path / "run"
+            "run",
+            given / "prompt.md",
+            *arguments,
+            "--candidates",
+            "prompt+rag:2@teacher",
+            "--set",
+            "retrieval=words",
+            "--out",
+            tmp_path / "run",
         )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -147,7 +157,9 @@ def test_a_student_is_trained_served_and_shipped_with_its_index(given, tmp_path)
 
 
 def test_documents_without_a_teacher_or_a_candidate_that_reads_them_are_told(given, tmp_path):
-    missing = call_limbeck("run", given / "prompt.md", "--rows", given / "rows.jsonl", "--candidates", "full+rag:2@minilm", "--docs", given / "docs")
+    missing = call_limbeck(
+        "run", given / "prompt.md", "--rows", given / "rows.jsonl", "--candidates", "full+rag:2@minilm", "--docs", given / "docs"
+    )
     assert missing.returncode == 2 and "an encoder makes one vector" in missing.stderr
     none = call_limbeck(
         "run", given / "prompt.md", "--rows", given / "rows.jsonl", "--candidates", "prompt+rag:2@teacher", "--teacher", "local:./x"

@@ -18,6 +18,7 @@ from limbeck.bases.embedded import MINILM
 from limbeck.bases.machine import Machine, memory_needed_mb, training_s
 from limbeck.bases.retrieve import SCORES, Limits, as_recipes, find_bases, masked, popular, shortlist
 from limbeck.errors import BadRows, Declined, UsageError
+from limbeck.need import is_offline
 from limbeck.types import Kind, Reply, Task
 
 ROOMY = Machine(memory_mb=1e9, gflops=1e9, what="a roomy machine")
@@ -353,7 +354,7 @@ def test_the_machine_is_measured_and_offline_is_read_from_the_environment(monkey
     found = machines.this_machine()
     assert found.offline and found.memory_mb > 256 and 0.1 < found.gflops < 1e6
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert not machines.is_offline()
+    assert not is_offline()
     machines.this_machine.cache_clear()
 
 

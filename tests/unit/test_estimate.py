@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limbeck.estimate import ASKED_AGAIN, estimate, estimate_generation
+from limbeck.estimate import ASKED_AGAIN, estimate, estimate_generation, with_rationales
 from limbeck.recipes import Sizes, parse_all, with_values
 from limbeck.teachers import open_teacher
 from limbeck.teachers.tokens import tokens_of
@@ -106,3 +106,18 @@ def test_a_prompt_alone_is_enough_to_estimate_with():
 def test_a_price_of_nothing_or_unknown_is_zero():
     for price in (None, Price(usd_per_mtok_in=0, usd_per_mtok_out=0)):
         assert estimate_generation(TASK, 100, 3, teacher(price), ROWS)[:2] == (0.0, 0.0)
+
+
+def test_reasons_cost_a_call_for_each_row_that_has_none_and_more_samples_cost_more():
+    sizes = Sizes(train=100, dev=40, test=60, unlabelled=0, labels=2, chars=40.0, options=0)
+    bare = told("majority")
+
+    def reasons(rows=ROWS, samples=1, sizes=sizes):
+        return with_rationales(bare, TASK, sizes, rows, teacher(), (), False, samples)
+
+    own = [row.model_copy(update={"rationale": "he asks where it is"}) if i < 40 else row for i, row in enumerate(ROWS)]
+    assert reasons(own).calls - bare.calls == 60, "nobody is asked about what a person has explained, nor for something to show"
+    assert 100 < reasons().calls - bare.calls <= 100 + 24 and reasons().usd_low > bare.usd_low
+    assert reasons(samples=5).usd_high > 1.5 * reasons().usd_high
+    assert reasons([row.model_copy(update={"rationale": "why"}) for row in ROWS]) == bare
+    assert reasons(sizes=Sizes(train=100, dev=40, test=60, unlabelled=50, labels=2, chars=40.0, options=0)).calls == reasons().calls + 50

@@ -187,3 +187,21 @@ def test_the_command_line_ranks_with_reasons_and_writes_rows_that_a_run_reads(tr
     assert "hotels: 30 of 30 rows" in done.stdout and len(read_rows(out)[0]) == 30
     wrong = limbeck("find", "data", prompt, "--source", "foldr:x")
     assert wrong.returncode == 2 and "did you mean folder" in wrong.stderr
+
+
+def test_a_german_prompt_is_translated_by_the_teacher_or_a_note_says_that_nobody_did(tree, limbeck, tmp_path):
+    from limbeck.testing.chat_server import ChatServer, completion
+
+    jsonl(tree / "maths" / "train.jsonl", [{"question": f"What is {i} and {i}?", "answer": str(2 * i)} for i in range(9)])
+    (tree / "maths" / "README.md").write_text("# Sums\n\nArithmetic for children with the result of each sum.\n")
+    prompt = tmp_path / "prompt.md"
+    prompt.write_text("Löse die Rechenaufgabe und gib nur das Ergebnis an. Antworte mit einer Zahl.\n\nEingabe: drei und vier\nAusgabe: 7\n")
+    command = ("find", "data", prompt, "--source", f"folder:{tree}", "--json")
+    alone = json.loads(limbeck(*command).stdout)
+    assert any("no teacher to translate" in text for text in alone["said"])
+    english = '{"prompt_in_english": "Solve the arithmetic exercise for children, a sum, and give the result alone."}'
+    with ChatServer(lambda body: (200, completion(english))) as server:
+        asked = limbeck(*command, "--teacher", f"{server.address}#small", "--price", "1/2", cwd=tmp_path)
+    assert asked.returncode == 0, asked.stderr
+    body = json.loads(asked.stdout)
+    assert any("translation" in text for text in body["said"]) and body["found"][0]["dataset"]["name"] == "maths"

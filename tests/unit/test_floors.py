@@ -14,7 +14,7 @@ import limbeck
 
 SOURCE = Path(limbeck.__file__).parent
 
-GROUND = {"types", "errors", "registry", "shelves", "render", "run", "need", "log"}
+GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "run", "need", "log"}
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
@@ -28,6 +28,7 @@ HALLWAY = {
     "indexing",
     "judging",
     "provenance",
+    "reasoning",
     "synthetic",
     "compare",
     "candidates",

@@ -16,32 +16,10 @@ from limbeck.sources.novelty import Novelty
 from limbeck.sources.state import Generated
 from limbeck.sources.steer import Plan
 from limbeck.types import Demonstration, Example, Kind, Price, Reply, Request, Task
+from tests.words import WORDS
 
 FREE = Task(name="t", instruction="Answer the question.", kind=Kind.TEXT)
 LABELS = Task(name="t", instruction="Sort the mail.", kind=Kind.LABEL, labels=("refund", "delivery", "other"))
-
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "dune",
-    "ember",
-    "fjord",
-    "grove",
-    "heath",
-    "islet",
-    "jetty",
-    "knoll",
-    "ledge",
-    "marsh",
-    "notch",
-    "oasis",
-    "piste",
-    "ridge",
-    "shoal",
-    "thorn",
-    "upland",
-]
 
 
 def sentence(number: int) -> str:

@@ -177,10 +177,15 @@ def test_the_recipe_is_read_and_has_its_numbers():
 
 @pytest.mark.parametrize("adapter", ["full", "lora", "ia3"])
 def test_a_student_that_writes_may_look_things_up_and_has_room_for_it(adapter, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5", "is_encoder_decoder": True, "d_model": 64, "architectures": ["T5ForConditionalGeneration"]}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "t5", "is_encoder_decoder": True, "d_model": 64, "architectures": ["T5ForConditionalGeneration"]})
+    )
     recipe = recipes.parse(f"{adapter}+rag:4@{tmp_path}")
     assert recipe.context == "rag:4"
-    room = {k: recipes.derive(r, TEXT, recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0))["max_length"].value for k, r in (("rag", recipe), ("", recipes.parse(f"{adapter}@{tmp_path}")))}
+    room = {
+        k: recipes.derive(r, TEXT, recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0))["max_length"].value
+        for k, r in (("rag", recipe), ("", recipes.parse(f"{adapter}@{tmp_path}")))
+    }
     assert room["rag"] >= room[""] + 4 * 100
 
 

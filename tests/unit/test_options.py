@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +55,13 @@ def test_an_option_reads_the_same_in_every_command_that_has_it() -> None:
     for command in (base.base, data.data):
         prices = [p.help for p in command.params if isinstance(p, Option) and p.name in ("price", "machine")]
         assert prices == [helps[0]["price"], helps[0]["machine"]]
+
+
+@pytest.mark.parametrize(("loaded", "torn_down"), [("torch", False), ("json", True)])
+def test_a_command_that_has_loaded_torch_ends_without_tearing_it_down_and_loses_no_line(loaded: str, torn_down: bool) -> None:
+    code = (
+        "import atexit, sys; sys.modules.setdefault(sys.argv.pop(1), sys); atexit.register(print, 'torn down')\n"
+        "from limbeck.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, loaded, "list", "adapters"], capture_output=True, text=True, check=True)
+    assert "qalora" in done.stdout and ("torn down" in done.stdout) is torn_down

@@ -160,21 +160,6 @@ def test_mcnemar_of_thousands_of_rows_is_a_number():
     assert 0 < stats.mcnemar_exact(1300, 1164) < 0.01
 
 
-def test_holm():
-    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
-    assert stats.holm([]) == []
-
-
-def test_sample_size():
-    """Discordant share 0.15, gap 0.05: (1.96 sqrt(.15) + .8416 sqrt(.1475))^2 / .0025 = 468.5."""
-    assert stats.sample_size_for(0.80, 0.85, discordant=0.15) == 469
-    assert stats.sample_size_for(0.8, 0.8) is None
-    assert stats.sample_size_for(0.8, 0.85) > 469 > stats.sample_size_for(0.8, 0.95)
-    assert stats.sample_size_for(0.8, 0.85, power=0.9) > stats.sample_size_for(0.8, 0.85)
-    assert stats.sample_size_for(0.0, 1.0) >= 1
-
-
 # ---- calibration -------------------------------------------------------------------------------------------------
 
 

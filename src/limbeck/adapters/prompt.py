@@ -68,7 +68,8 @@ class Prompted:
         if isinstance(last, Exception):
             return Prediction(id=row.id, status=Status.ERROR, detail=f"{type(last).__name__}: {last}"[:500])
         text, status = self.read(row, last)
-        return Prediction(id=row.id, text=text, status=status, detail=last.texts[0][:2000] if last.texts else "", **spent)
+        stopped = last.finish[0] == "stop" if last.finish and self.task.kind in (Kind.TEXT, Kind.FIELDS) else None
+        return Prediction(id=row.id, text=text, status=status, detail=last.texts[0][:2000] if last.texts else "", stopped=stopped, **spent)
 
 
 def fit(job: FitJob) -> Fitted:

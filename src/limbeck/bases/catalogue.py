@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from limbeck.errors import BadRows, UsageError
-from limbeck.run import write_bytes
+from limbeck.run import cache_folder, write_bytes
 from limbeck.types import Frozen
 
 SHIPPED = Path(__file__).with_name("catalogue.json")
@@ -53,8 +52,12 @@ class Model(Frozen):
 
     def card(self) -> str:
         """The text that a query is compared with."""
+        return " ".join(self.card_parts())
+
+    def card_parts(self) -> tuple[str, str, str]:
+        """(name, what it is good at, languages)."""
         spoken = " ".join(LANGUAGES.get(code, code) for code in self.languages[:12])
-        return f"{self.id.partition('/')[2].replace('-', ' ').replace('_', ' ')}. {self.good_at} {spoken}."
+        return f"{self.id.partition('/')[2].replace('-', ' ').replace('_', ' ')}.", self.good_at, f"{spoken}."
 
 
 class Catalogue(Frozen):
@@ -68,10 +71,6 @@ class Catalogue(Frozen):
 def user_file() -> Path:
     """Where a refresh is kept, unless the user names a file."""
     return cache_folder() / "bases.json"
-
-
-def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limbeck"
 
 
 def load_catalogue(path: Path | None = None) -> Catalogue:

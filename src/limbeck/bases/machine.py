@@ -14,7 +14,7 @@ from pathlib import Path
 from limbeck import registry
 from limbeck.bases.catalogue import Model
 from limbeck.errors import LimbeckError
-from limbeck.need import need
+from limbeck.need import is_offline, need
 
 # Bytes a parameter while training in float32. full: weights 4, gradients 4, two moments of Adam 8. lora: frozen weights 4,
 # and a little for the updates. head: weights 4. Activations come on top, see ROOM_MB.
@@ -56,10 +56,6 @@ def this_machine() -> Machine:
         return Machine(gpu, 10_000.0, f"a GPU with {gpu / 1000:.0f} GB", offline)
     memory, rate = main_memory_mb(), measured_gflops()
     return Machine(memory, rate, f"this processor, measured at {rate:.0f} GFLOP/s, and {memory / 1000:.0f} GB of memory", offline)
-
-
-def is_offline() -> bool:
-    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
 
 
 def gpu_memory_mb() -> float | None:

@@ -2,7 +2,7 @@
 
 task --> query (the teacher's model card, or what the task says) --> score each model, -inf where a filter speaks --> the best k
 
-Nothing is indexed beforehand: a few hundred cards are compared in milliseconds, so no index can be older than the list."""
+Nothing is indexed beforehand: what the encoder made of a card is kept by the card's text, so nothing can be older than the list."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from typing import TYPE_CHECKING, Any
 from limbeck.bases.card import query_for
 from limbeck.bases.catalogue import LANGUAGES, MANY, Catalogue, Model, load_catalogue
 from limbeck.bases.machine import Machine, is_here, memory_needed_mb, this_machine, training_s
+from limbeck.engine.wording import STOP, stems
 from limbeck.errors import UsageError
 from limbeck.need import need
 from limbeck.registry import Ask, near
+from limbeck.run import cache_folder
 from limbeck.types import Frozen, Kind, Task
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from limbeck.engine.reading import Reading
+
 FAMILIES = ("encoder", "seq2seq", "causal")
 WRITERS = ("seq2seq", "causal")  # an encoder cannot write text
 ADAPTERS = ("head", "full", "lora")
+TOKENS, QUERY_TOKENS = (20, 80, 30), 200  # read of the parts of a card, and of a query
 Score = Callable[[str, Sequence[Model]], "np.ndarray"]  # (query, n models) -> (n,), higher is better
 
 
@@ -184,13 +189,33 @@ def ranker() -> Any:
 
 
 def words(query: str, models: Sequence[Model]) -> np.ndarray:
-    """(n,) BM25."""
-    return ranker().by_words(query, [model.card() for model in models])
+    """(n,) BM25 of the stems."""
+    return ranker().by_words(stems(query), [stems(model.card()) for model in models])
 
 
 def meaning(query: str, models: Sequence[Model]) -> np.ndarray:
-    """(n,) cosine of the embeddings, negative ones put at 0."""
-    return ranker().by_meaning(query, [model.card() for model in models]).clip(0)
+    """(n,) cosine with the whole card or with what the model is good at, whichever is nearer; negative ones put at 0."""
+    asked, known = readings(query, models)
+    return ranker().nearest_part(asked.mean(), known, 1).clip(0)
+
+
+def matching(query: str, models: Sequence[Model]) -> np.ndarray:
+    """(n,) cosines of single words in their context, rare ones first; negative ones put at 0."""
+    return ranker().by_matching(*readings(query, models), STOP).clip(0)
+
+
+def fused(query: str, models: Sequence[Model]) -> np.ndarray:
+    """(n,) the three added."""
+    return ranker().add(words(query, models), meaning(query, models), matching(query, models))
+
+
+def readings(query: str, models: Sequence[Model]) -> tuple[Reading, list[Reading]]:
+    """What the encoder makes of the query and of the cards: name, what it is good at, languages."""
+    ranker()
+    from limbeck.engine.reading import read
+
+    cards = [list(zip(model.card_parts(), TOKENS, strict=True)) for model in models]
+    return read([[(query, QUERY_TOKENS)]])[0], read(cards, file=cache_folder() / "bases.safetensors")
 
 
 def popular(similarity: Score) -> Score:
@@ -204,22 +229,16 @@ def popular(similarity: Score) -> Score:
     return score
 
 
-def fused(*scores: Score) -> Score:
-    def score(query: str, models: Sequence[Model]) -> np.ndarray:
-        return ranker().fuse(*(one(query, models) for one in scores))
-
-    return score
-
-
 SCORES: dict[str, Score] = {
     "words": words,
     "words x downloads": popular(words),
     "meaning": meaning,
     "meaning x downloads": popular(meaning),
-    "fused": fused(words, meaning),
-    "fused x downloads": fused(popular(words), popular(meaning)),
+    "matching": matching,
+    "fused": fused,
+    "fused x downloads": popular(fused),
 }
-CHOSEN = {"card": "fused", "task": "meaning"}  # by MRR on the tuning prompts of bench/bases
+CHOSEN = {"card": "fused", "task": "fused"}  # by MRR on the tuning prompts of bench/bases
 
 
 def masked(scores: np.ndarray, out: Sequence[bool]) -> np.ndarray:

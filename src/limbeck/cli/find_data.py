@@ -38,6 +38,7 @@ def data(prompt: str, sources: tuple[str, ...], machine: bool, out: str | None, 
     from limbeck.sources import retrieve
     from limbeck.sources.datasets import Limits
     from limbeck.tasks.parse import parse
+    from limbeck.tasks.translate import retrieval_query
 
     settings, text, _ = options.read_settings(prompt, {"price": given["price"]})
     settings = settings.model_copy(update={"teacher": given["teacher"]})  # looking costs nothing unless it is asked to
@@ -52,17 +53,22 @@ def data(prompt: str, sources: tuple[str, ...], machine: bool, out: str | None, 
         datasets=given["datasets"],
     )
     with asked(settings, out, given["budget"]) as ask:
+        query, notes = given["query"], ()
+        if query is None and task.language != "en":
+            english, notes = retrieval_query(task, ask)
+            query = english if english != task.instruction else None
         if out is None:
-            looked = retrieve.search(task, retrieve.opened(sources or ("catalogue",)), limits, ask, given["k"], given["query"])
-            found, said = looked.found, looked.said
+            looked = retrieve.search(task, retrieve.opened(sources or ("catalogue",)), limits, ask, given["k"], query)
+            found, said = looked.found, [*notes, *looked.said]
             return as_json(found, looked.dropped, said) if machine else show(found, looked.dropped, said)
         done = retrieve.retrieve(
-            task, sources or ("catalogue",), limits, ask, price=settings.price, query=given["query"], note=progress(machine)
+            task, sources or ("catalogue",), limits, ask, price=settings.price, query=query, note=progress(machine)
         )
+        said = [*notes, *done.said]
     write(Path(out), done)
     if machine:
-        return as_json(done.found, done.dropped, done.said, used=[u.model_dump() for u in done.used], rows=len(done.rows), out=out)
-    show(done.found[:10], done.dropped, done.said)
+        return as_json(done.found, done.dropped, said, used=[u.model_dump() for u in done.used], rows=len(done.rows), out=out)
+    show(done.found[:10], done.dropped, said)
     show_used(done, out)
 
 

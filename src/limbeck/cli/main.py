@@ -41,10 +41,13 @@ def limbeck() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point. Exit codes: 0 ok, 1 our bug, 2 usage or bad input, 3 missing prerequisite, 4 provider failed,
     5 nothing beat the best baseline (--require-win), 130 Ctrl-C."""
+    alone = arguments is None  # this process is for the command, and for nothing else
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     machine = "--json" in arguments
     try:
         limbeck.main(arguments, standalone_mode=False)
+        if alone and "torch" in sys.modules:  # to tear it down takes seconds, and all that was done is on the disk
+            leave(0)
         sys.exit(0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
@@ -88,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """At once: worker threads may still wait for a provider."""
+    """At once: worker threads may still wait for a provider, and modules would be torn down one by one."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

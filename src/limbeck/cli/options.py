@@ -37,7 +37,9 @@ BUDGET = click.option("--budget", multiple=True, metavar="5usd,30min", help="Har
 SEED = click.option("--seed", type=int, help="Same seed, same rows, same run, on one machine (default 0).")
 MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 
-DOCS = click.option("--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL.")
+DOCS = click.option(
+    "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
+)
 
 PATHS = ("dev", "test", "unlabelled", "docs")
 KNOWN = (
@@ -52,8 +54,11 @@ KNOWN = (
     "votes",
     "bases",
     "docs",
+    "rationales",
+    "rationale_samples",
     "columns",
     "kind",
+    "metric",
     "teacher",
     "price",
     "candidates",
@@ -107,8 +112,11 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
             docs=options.get("docs"),
+            rationales=options.get("rationales") or "blind",
+            rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
             kind=options.get("kind"),
+            metric=options.get("metric"),
             teacher=options.get("teacher"),
             price=parse_price(str(options["price"])) if options.get("price") is not None else None,
             candidates=as_list(options.get("candidates")),
@@ -128,7 +136,9 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
 def whole(options: dict[str, Any], name: str, default: int, least: int) -> int:
     value = int(options[name]) if options.get(name) is not None else default
     if value < least:
-        raise UsageError(f"--{name} has to be at least {least}", f"it is {value}", f"--{name} {default}")
+        raise UsageError(
+            f"--{name.replace('_', '-')} has to be at least {least}", f"it is {value}", f"--{name.replace('_', '-')} {default}"
+        )
     return value
 
 

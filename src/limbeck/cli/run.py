@@ -25,8 +25,13 @@ from limbeck.cli import options
 @options.VOTES
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @options.DOCS
+@click.option(
+    "--rationales", type=click.Choice(["blind", "seen"]), help="Whether the teacher sees a row's label when asked why (default blind)."
+)
+@click.option("--rationale-samples", type=int, metavar="N", help="Completions for each rationale; their majority counts (default 1).")
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
 @options.KIND
+@click.option("--metric", metavar="NAME", help="What chooses and is reported first, where the guess is wrong; limbeck list metrics.")
 @options.TEACHER
 @options.PRICE
 @click.option("--candidates", multiple=True, metavar="R,R,...", help="Recipes to compare, e.g. prompt@teacher,full@minilm.")

@@ -40,7 +40,7 @@ def info(name: str, machine: bool) -> None:
         known = {"grammar": (recipes.__doc__ or "").strip(), "modifiers": recipes.SHIPPED, "numbers": sorted(recipes.known_values())}
         if machine:
             return click.echo(json.dumps(known))
-        lines = [known["grammar"], "", *(f"{name:12} {how}" for name, how in recipes.WRITTEN.items())]
+        lines = [known["grammar"], "", *(f"{name:12} {how}" for name, how in recipes.SPELLED.items())]
         return click.echo("\n".join([*lines, "", f"--set names: {', '.join(known['numbers'])}"]))
     shelf = next((s for s in shelves.SHELVES if name in registry.names(s)), None)
     if shelf is None:

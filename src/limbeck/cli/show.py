@@ -59,6 +59,8 @@ def explain(folder: str, row_id: str, machine: bool) -> None:
         click.echo(f"  options {' | '.join(found['choices'])}")
     synthetic = found["provenance"]["kind"] in SYNTHETIC
     click.echo(f"  {'label  ' if synthetic else 'gold   '} {found['output']}{' (synthetic)' if synthetic else ''}")
+    for line in reasons(found["reasons"]):
+        click.echo(line)
     if found["human"]:
         click.echo(f"  person  {found['human']['output']} ({found['human']['at']})")
     for line in found["answers"]:
@@ -69,6 +71,28 @@ def explain(folder: str, row_id: str, machine: bool) -> None:
             click.echo(f"      [{place}] {where}")
     for other in found["near"]:
         click.echo(f"  near    {other['id']} ({other['split']}, {other['jaccard']:.2f}): {other['input'][:100]}")
+
+
+def reasons(found: dict[str, Any] | None) -> list[str]:
+    """The row's rationale, and where it came from."""
+    if found is None:
+        return []
+    by, origin = found["by"], found.get("origin", {})
+    if by == "teacher":
+        by = ", ".join(
+            part
+            for part in (
+                origin.get("teacher") or "the teacher",
+                "who was shown the label" if found.get("seen") else "who was not shown the label",
+                f"{found['agreement']:.0%} of {found['samples']} samples say {found['answer']}" if found["samples"] > 1 else "",
+                f"request {origin['request']}" if origin.get("request") else "",
+                f"${origin['cost_usd']:.6f}" if origin.get("cost_usd") is not None else "",
+            )
+            if part
+        )
+    text = found["rationale"] or "(none)"
+    lines = [f"  reasons {text}", f"          by {by}"]
+    return [*lines, f"          put aside: {found['why']}"] if found["why"] else lines
 
 
 def came_from(found: dict[str, Any]) -> list[str]:

@@ -91,11 +91,7 @@ def pieces(text: str, start: int, end: int, most: int) -> list[Piece]:
     """The sentences between start and end, none with more than `most` words."""
     found: list[Piece] = []
     for paragraph in spans(r"\S(?:.|\n(?!\s*\n))*", text, start, end):
-        parts = [
-            part
-            for sentence in spans(SENTENCE, text, *paragraph, flags=re.S)
-            for part in short(text, *sentence, most)
-        ]
+        parts = [part for sentence in spans(SENTENCE, text, *paragraph, flags=re.S) for part in short(text, *sentence, most)]
         found += [Piece(a, b, size(text[a:b]), last=(a, b) == parts[-1]) for a, b in parts]
     return found
 

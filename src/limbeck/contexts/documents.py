@@ -56,7 +56,9 @@ def read_document(path: Path, name: str) -> Document:
     except Exception as error:  # a damaged file makes its library raise whatever it likes
         raise Unreadable(f"{type(error).__name__}: {str(error)[:200]}") from error
     if not text.strip():
-        raise Unreadable("there is no text in it" + (" (scanned pages need their text layer first)" if path.suffix.lower() == ".pdf" else ""))
+        raise Unreadable(
+            "there is no text in it" + (" (scanned pages need their text layer first)" if path.suffix.lower() == ".pdf" else "")
+        )
     return Document(name, text, tuple(headings))
 
 

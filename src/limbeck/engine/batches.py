@@ -76,16 +76,38 @@ def length_of(feature: dict[str, Any]) -> int:
 
 
 def collate(features: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
-    """B features -> input_ids, attention_mask (B, T); labels (B,) int64 or float32; weight (B,) float32,
-    where rows do not count alike. With options (N over the whole
-    batch): option_ids, option_mask (N, To) and option_row (N,), the row that each option belongs to."""
+    """B features -> input_ids, attention_mask (B, T); labels (B,) int64 or float32; weight (B,) float32, where rows do not
+    count alike. With options (N over the whole batch): option_ids, option_mask (N, To) and option_row (N,), the row that each
+    option belongs to.
+
+    With rationales (R of the rows have one): rationale_ids, rationale_mask (R, Tr) and rationale_row (R,), the row of input_ids
+    that each is written from; one with a `rationale_input` of its own gets a further row there, behind the B, so that one
+    pass reads them all. rationale_span (N, To): 1 where an option, the only one of its row, holds a rationale. given, rationale_given: so many first tokens stand there already and are not learnt (mask 0)."""
     batch: dict[str, Tensor] = {}
-    batch["input_ids"], batch["attention_mask"] = pad([f["input_ids"] for f in features], pad_token_id)
+    told = [i for i, f in enumerate(features) if f.get("rationale")]
+    apart = [i for i in told if "rationale_input" in features[i]]
+    inputs = [f["input_ids"] for f in features] + [features[i]["rationale_input"] for i in apart]
+    batch["input_ids"], batch["attention_mask"] = pad(inputs, pad_token_id)
     if "options" in features[0]:
         batch["option_ids"], batch["option_mask"] = pad([o for f in features for o in f["options"]], pad_token_id)
         batch["option_row"] = torch.tensor([i for i, f in enumerate(features) for _ in f["options"]])
+        learn_from(batch["option_mask"], [f.get("given", 0) for f in features for _ in f["options"]])
+    if told:
+        batch["rationale_ids"], batch["rationale_mask"] = pad([features[i]["rationale"] for i in told], pad_token_id)
+        batch["rationale_row"] = torch.tensor([len(features) + apart.index(i) if i in apart else i for i in told])
+        learn_from(batch["rationale_mask"], [features[i].get("rationale_given", 0) for i in told])
+    if any("span" in f for f in features):
+        begin, end = torch.tensor([f.get("span", (0, 0)) for f in features]).T[:, :, None]  # each (B, 1)
+        place = torch.arange(batch["option_ids"].shape[1])
+        batch["rationale_span"] = ((place >= begin) & (place < end)).long()
     if "labels" in features[0]:
         batch["labels"] = torch.tensor([f["labels"] for f in features])
     if "weight" in features[0]:
         batch["weight"] = torch.tensor([f["weight"] for f in features])
+        batch |= {"rationale_weight": batch["weight"][told]} if told else {}
     return batch
+
+
+def learn_from(mask: Tensor, given: Sequence[int]) -> None:
+    """Each row's mask (N, T) becomes 0 on its first `given` tokens."""
+    mask[torch.arange(mask.shape[1]) < torch.tensor(given)[:, None]] = 0

@@ -14,14 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.engine.rationale import Told
+
 
 class Answer(NamedTuple):
     """logits as drawn above. unit: what one standard deviation of a score is worth (1 elsewhere). label_smoothing: of
-    the recipe; here, so that a loss needs to know the batch and this alone."""
+    the recipe; here, so that a loss needs to know the batch and this alone. told: what the decoder beside it wrote."""
 
     logits: Tensor
     unit: Tensor
     label_smoothing: float
+    told: Told | None = None
 
 
 class CosineHead(nn.Module):
@@ -83,7 +86,8 @@ HEADS: dict[str, type[nn.Module]] = {"cosine": CosineHead, "linear": LinearHead,
 
 class EncoderStudent(nn.Module):
     """backbone: a transformers encoder. head_name: its key in HEADS, saved beside the weights. adapter: the one on the
-    shelf that saves and loads the backbone, "" where it is a plain model."""
+    shelf that saves and loads the backbone, "" where it is a plain model. beside: a decoder of rationales while an objective
+    trains one (objectives.stepwise), else None."""
 
     adapter = ""
 
@@ -92,11 +96,15 @@ class EncoderStudent(nn.Module):
     def __init__(self, backbone: Any, head_name: str, head: nn.Module, label_smoothing: float = 0.0):
         super().__init__()
         self.backbone, self.head_name, self.head, self.label_smoothing = backbone, head_name, head, label_smoothing
+        self.beside: nn.Module | None = None
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, T) -> (B, d) float32: mean over the unmasked tokens, not normalised."""
-        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, d)
-        return mean_pool(hidden, attention_mask)
+        return mean_pool(self.states(input_ids, attention_mask), attention_mask)
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, T) -> (B, T, d)."""
+        return self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
     def forward(
         self,
@@ -105,10 +113,14 @@ class EncoderStudent(nn.Module):
         option_ids: Tensor | None = None,
         option_mask: Tensor | None = None,
         option_row: Tensor | None = None,
+        **rationale: Tensor,
     ) -> Answer:
-        embedding = self.embed(input_ids, attention_mask)
+        """rationale: rationale_ids, rationale_mask, rationale_row for the decoder beside it, which reads the states of the same
+        pass; none of them where there is none."""
+        states = self.states(input_ids, attention_mask)
         options = self.embed(option_ids, option_mask) if option_ids is not None and option_mask is not None else None
-        return self.answer(embedding, options, option_row)
+        answer = self.answer(mean_pool(states, attention_mask), options, option_row)
+        return answer._replace(told=self.beside(states, attention_mask, **rationale)) if self.beside and rationale else answer
 
     def answer(self, embedding: Tensor, options: Tensor | None = None, row: Tensor | None = None) -> Answer:
         """Embeddings (B, d), and of the options (N, d) with the row of each (N,) -> Answer, always in float32."""

@@ -12,14 +12,16 @@ from limbeck.engine.numbers import Numbers
 
 def parameter_groups(model: nn.Module, numbers: Numbers) -> list[dict[str, Any]]:
     """Head and body with their rates, lower layers with smaller ones, LoRA's B with a larger one, no decay on vectors
-    (norms, biases, scales)."""
+    (norms, biases, scales). What an objective hung on beside them begins at random and has a rate of its own."""
     moving = checkpoint.trainable(model)
-    depth = depths(list(moving))
+    depth = depths([name for name in moving if not name.startswith("beside.")])
     layers = 1 + max(depth.values(), default=0)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, p in moving.items():
         if name.startswith("head."):
             key = (numbers.head_lr, 0.0)
+        elif name.startswith("beside."):
+            key = (numbers.beside_lr, numbers.weight_decay if p.ndim > 1 else 0.0)
         else:
             lr = numbers.lr * numbers.layer_decay ** max(layers - 1 - depth[name], 0)
             lr = lr * numbers.loraplus if ".lora_B." in name else lr

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from logging import getLogger
+from math import prod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,6 +105,23 @@ def config_of_name(name: str) -> SimpleNamespace | None:
 def is_on_hub(name: str) -> bool:
     """Whether a base that is no alias is named as the Hub names its own: owner/name, and no folder here is called so."""
     return not name.startswith((".", "/", "~")) and name.count("/") == 1 and not Path(name).expanduser().is_dir()
+
+
+def parameters_of_name(name: str) -> int | None:
+    """How many numbers the weights of a base hold, read from the heads of its safetensors files, without torch. None where it
+    is not on this machine: a hub id is not looked for."""
+    try:
+        folder = registry.take("bases", name).folder() if name in registry.names("bases") else Path(name).expanduser()
+        heads = [_head_of(file) for file in folder.glob("*.safetensors")]
+    except (OSError, ValueError, LimbeckError):
+        return None
+    return sum(prod(about["shape"]) for head in heads for key, about in head.items() if key != "__metadata__") or None
+
+
+def _head_of(file: Path) -> dict[str, Any]:
+    """safetensors: eight bytes of length, little end first, then JSON."""
+    with file.open("rb") as raw:
+        return dict(json.loads(raw.read(int.from_bytes(raw.read(8), "little"))))
 
 
 def encoder_base(name: str, *, shared: bool = False) -> Base:

@@ -108,6 +108,7 @@ class Loop(Trainer):
         self.best: dict[str, Tensor] = {}
         self.average: dict[str, Tensor] = {}
         self.losses: list[Tensor] = []
+        self.parts: dict[str, list[float]] = {}
         n = training.numbers
         lengths = [length_of(f) for f in training.features]
         self.batches = LengthBatches(lengths, n.batch_rows, n.batch_tokens, n.epochs, training.seed)
@@ -149,8 +150,10 @@ class Loop(Trainer):
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.job.bf16):
-            loss, _ = self.job.objective.loss(model, inputs)
+            loss, parts = self.job.objective.loss(model, inputs)
         self.losses.append(loss.detach())
+        for name, value in parts.items():
+            self.parts.setdefault(name, []).append(value)
         return loss
 
     # ---- weights to judge and to keep --------------------------------------------------------------------------
@@ -253,7 +256,7 @@ class Watch(TrainerCallback):
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self.loop.batches.epoch = round(state.epoch or 0)
         self.epoch_start = time.monotonic()
-        self.loop.losses = []
+        self.loop.losses, self.loop.parts = [], {}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         if state.global_step > (1 - self.loop.job.numbers.average) * state.max_steps:
@@ -264,6 +267,7 @@ class Watch(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         job, progress = self.loop.job, self.loop.progress
         line = {"epoch": float(len(progress.history) + 1), "train_loss": float(torch.stack(self.loop.losses).mean())}
+        line |= {f"loss_{name}": sum(each) / len(each) for name, each in self.loop.parts.items()}  # of the steps that had this part
         if job.judge is not None:
             line["dev"] = self.loop.judge()
         now = time.monotonic()

@@ -154,9 +154,7 @@ def save_predictor(predictor: StudentPredictor | WriterPredictor, folder: Path) 
         about["task"] = predictor.task.model_dump(mode="json")
         weights: dict[str, Tensor] = {}
         if isinstance(predictor, WriterPredictor):
-            reading = predictor.reading
-            about |= {"head": WRITES, "family": reading.family, "normalise": predictor.student.normalise}
-            about |= {"instruct": reading.instruct, "max_answer": reading.max_answer}
+            about |= {"head": WRITES, "normalise": predictor.student.normalise, "reading": predictor.reading.saved()}
         else:
             head = predictor.student.head
             weights = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
@@ -172,7 +170,7 @@ def load_predictor(folder: Path) -> StudentPredictor | WriterPredictor:
             about = json.loads(file.metadata()["limbeck"])
         task = Task.model_validate(about["task"])
         if about["head"] == WRITES:
-            how = (about["family"], about["instruct"], about["max_length"], about["max_answer"], about["normalise"])
+            reads, normalise = dict(about["reading"]), about["normalise"]
         else:
             head = HEADS[about["head"]](about["hidden"], about["answers"])
             head.load_state_dict(load_file(folder / HEAD))
@@ -184,10 +182,10 @@ def load_predictor(folder: Path) -> StudentPredictor | WriterPredictor:
     backbone = registry.take("adapters", adapter).load(folder) if adapter else read_model(folder)
     tokenizer = read_tokenizer(folder)
     if about["head"] == WRITES:
-        family, instruct, max_length, max_answer, normalise = how
-        writer = WriterStudent(backbone, family, normalise=normalise).requires_grad_(False).eval()
+        reading = Reading(tokenizer, **reads)
+        writer = WriterStudent(backbone, reading.family, normalise=normalise).requires_grad_(False).eval()
         writer.adapter = adapter
-        return WriterPredictor(writer, task, Reading(tokenizer, family, instruct, max_length, max_answer))
+        return WriterPredictor(writer, task, reading)
     student = EncoderStudent(backbone, about["head"], head).requires_grad_(False).eval()
     student.adapter = adapter
     return StudentPredictor(student, tokenizer, task, about["max_length"])

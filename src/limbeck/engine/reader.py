@@ -72,7 +72,9 @@ def look_up(
     hits = index.search([row.input for row in rows], k, way, [(own or {}).get(row.id, ()) for row in rows])
     found = [[index.passage(hit.number) for hit in line] for line in hits]
     shown = [tuple(p.shown for p in line) or None for line in found]
-    return [r.model_copy(update={"passages": s}) for r, s in zip(rows, shown, strict=True)], [tuple(p.citation for p in line) for line in found]
+    return [r.model_copy(update={"passages": s}) for r, s in zip(rows, shown, strict=True)], [
+        tuple(p.citation for p in line) for line in found
+    ]
 
 
 def rests_on(kind: Kind | None, row: Example, prediction: Prediction) -> str:

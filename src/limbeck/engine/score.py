@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.engine.batches import by_length
+from limbeck.engine.batches import by_length, learn_from
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base
-from limbeck.engine.tokens import pad, pad_id
+from limbeck.engine.tokens import answer_end, pad, pad_id, prompt_ids
 
 _LOGITS = 2**27  # so many numbers at once, where nothing is trained: half a gigabyte
 
@@ -36,10 +37,12 @@ class Pair(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """One prompt and all its answers as token ids."""
+    """One prompt and all its answers as token ids. given: so many first tokens of every answer stand there already (of a base
+    with a decoder of its own; another has them in its prompt) and are not scored."""
 
     prompt: list[int]
     answers: list[list[int]]
+    given: int = 0
 
     @property
     def tokens(self) -> int:
@@ -59,11 +62,11 @@ def ask(tokenizer: Any, family: str, prompt: str, answers: Sequence[str], with_e
     token; the answer begins at the first token that reaches beyond the prompt. (Tokenised apart, " red" can come out as
     two tokens that the model never saw in a row.) chat: the prompt is a chat template's, whose last character is its own:
     no blank, no special tokens. Tokens that the answers do not agree on count to the answers, so that there is one prompt."""
-    eos = tokenizer.eos_token_id
-    end = [eos] if with_end and eos is not None else []
+    eos, stop = tokenizer.eos_token_id, answer_end(tokenizer)
+    end = [stop] if with_end and stop is not None else []
     if family == SEQ2SEQ:
         targets = tokenizer(text_target=list(answers))["input_ids"] if answers else []
-        return Asked(tokenizer(prompt)["input_ids"], [strip_end(ids, eos) + end for ids in targets])
+        return Asked(prompt_ids(tokenizer, family, prompt), [strip_end(ids, eos) + end for ids in targets])
     stem, blank = (prompt, "") if chat else (prompt.rstrip(), " ")
     texts = [f"{stem}{blank}{answer}" for answer in answers]
     found = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=not chat)
@@ -100,6 +103,7 @@ def score_rows(model: Any, family: str, rows: Sequence[Asked], pad_token_id: int
         input_ids, attention_mask = pad([rows[i].prompt for i in batch], pad_token_id)
         option_ids, option_mask = pad([a for i in batch for a in rows[i].answers], pad_token_id)
         option_row = torch.tensor([n for n, i in enumerate(batch) for _ in rows[i].answers])
+        learn_from(option_mask, [rows[i].given for i in batch for _ in rows[i].answers])
         device = next(model.parameters()).device
         inputs = (t.to(device) for t in (input_ids, attention_mask, option_ids, option_mask, option_row))
         sums = answer_log_probs(model, family, *inputs).sum(-1).tolist()  # (N,)
@@ -127,9 +131,61 @@ def answer_log_probs(
     return log_p * option_mask
 
 
+Group = tuple[Tensor, Tensor, Tensor]  # ids, mask (N, To), row (N,) of answers
+
+
+def both_log_probs(model: Any, family: str, input_ids: Tensor, attention_mask: Tensor, first: Group, second: Group) -> list[Tensor]:
+    """answer_log_probs of two groups of answers, short ones and long ones, from one pass over the prompts. The encoder runs once;
+    its decoder once where both answer the same prompts, else once per group: no short answer is padded to a long one."""
+    if family == SEQ2SEQ and not takes_prompt_mask(model):
+        states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, d)
+        if packable(model, len(states), first[2], second[2]):
+            return _packed(model, states, attention_mask, first, second)
+        found = []
+        for ids, mask, row in (first, second):
+            of, shifted = (states[row], attention_mask[row]), _shifted(model, ids)
+            logits = model(encoder_outputs=(of[0],), attention_mask=of[1], decoder_input_ids=shifted, use_cache=False).logits
+            found.append(token_log_probs(logits, ids) * mask)
+        return found
+    if family == SEQ2SEQ:
+        return [answer_log_probs(model, family, input_ids, attention_mask, *group) for group in (first, second)]
+    length = max(first[0].shape[1], second[0].shape[1])
+    ids, mask = (torch.cat([F.pad(group[k], (0, length - group[k].shape[1])) for group in (first, second)]) for k in (0, 1))
+    log_p = answer_log_probs(model, family, input_ids, attention_mask, ids, mask, torch.cat([first[2], second[2]]))
+    parts = log_p.split([len(first[0]), len(second[0])])
+    return [part[:, : group[0].shape[1]] for part, group in zip(parts, (first, second), strict=True)]
+
+
+def packable(model: Any, rows: int, first: Tensor, second: Tensor) -> bool:
+    """One answer of the first group for every prompt, at most one of the second, and places that count from token to token alone
+    (T5), so that an answer does not notice what stands before it."""
+    relative = getattr(model.config, "relative_attention_num_buckets", 0) and hasattr(model.config, "decoder_start_token_id")
+    return bool(relative) and first.tolist() == list(range(rows)) and len(set(second.tolist())) == len(second)
+
+
+def _packed(model: Any, states: Tensor, attention_mask: Tensor, first: Group, second: Group) -> list[Tensor]:
+    """Both answers of a prompt in one row of the decoder, each blind to the other: keys and values of the states are computed once."""
+    (ids, mask, _), (other, other_mask, row) = first, second
+    wide = other.new_zeros(len(states), other.shape[1]).index_copy(0, row, other)  # (B, To2), zeros where a prompt has none
+    decoder = torch.cat([_shifted(model, ids), _shifted(model, wide)], 1)
+    block = torch.arange(decoder.shape[1], device=ids.device) >= ids.shape[1]
+    sees = (block[:, None] == block) & torch.ones_like(block).expand(len(block), -1).tril()
+    blind = torch.zeros_like(sees, dtype=states.dtype).masked_fill(~sees, torch.finfo(states.dtype).min)
+    logits = model(
+        encoder_outputs=(states,), attention_mask=attention_mask, decoder_input_ids=decoder,
+        decoder_attention_mask=blind.expand(len(states), 1, -1, -1), use_cache=False,
+    ).logits  # fmt: skip
+    log_p = token_log_probs(logits, torch.cat([ids, wide], 1))
+    return [log_p[:, : ids.shape[1]] * mask, log_p[row, ids.shape[1] :] * other_mask]
+
+
+def _shifted(model: Any, ids: Tensor) -> Tensor:
+    """(N, To) -> (N, To): what the decoder reads, its start token first."""
+    return torch.cat([ids.new_full((len(ids), 1), model.config.decoder_start_token_id), ids[:, :-1]], 1)
+
+
 def _seq2seq(model: Any, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, row: Tensor) -> Tensor:
-    start = model.config.decoder_start_token_id
-    decoder = torch.cat([option_ids.new_full((len(option_ids), 1), start), option_ids[:, :-1]], 1)  # (N, To), shifted right
+    decoder = _shifted(model, option_ids)
     if takes_prompt_mask(model) or len(option_ids) == len(input_ids):
         mask = attention_mask[row]
         more = {"prompt_mask": mask} if takes_prompt_mask(model) else {}

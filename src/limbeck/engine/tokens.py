@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from limbeck.engine.load import SEQ2SEQ
 from limbeck.types import Message
 
 
@@ -56,9 +58,54 @@ def pad_id(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id or 0)
 
 
-def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
-    """What a generative base reads, up to where its answer begins."""
+def prompt_ids(tokenizer: Any, family: str, prompt: str) -> list[int]:
+    """A chat template writes its own special tokens; a plain prompt gets those of the tokenizer, but no end. No prompt is
+    the token that texts begin with, or else the one that ends them."""
+    if not prompt and family != SEQ2SEQ:
+        return [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
     if getattr(tokenizer, "chat_template", None):
-        turns = [m.model_dump() for m in messages]
+        return list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    ids = tokenise(tokenizer, [prompt], 1 << 20).ids[0]
+    return ids[:-1] if family != SEQ2SEQ and ids and ids[-1] == tokenizer.eos_token_id else ids
+
+
+# ---- chat ----------------------------------------------------------------------------------------------------------
+
+
+def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """What a generative base reads, up to where its answer begins. A template that knows no system role gets its text
+    at the head of the user's turn."""
+    if not getattr(tokenizer, "chat_template", None):
+        return "\n\n".join(m.content for m in messages)  # render ends the last message with "Answer:"
+    from jinja2 import TemplateError
+
+    turns = [m.model_dump() for m in messages]
+    try:
         return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    return "\n\n".join(m.content for m in messages)  # render ends the last message with "Answer:"
+    except TemplateError:
+        if len(turns) < 2 or turns[0]["role"] != "system":
+            raise
+        first = {**turns[1], "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
+        return str(tokenizer.apply_chat_template([first, *turns[2:]], tokenize=False, add_generation_prompt=True))
+
+
+def answer_end(tokenizer: Any) -> int | None:
+    """The token that ends an answer: what the chat template puts behind an assistant's turn, where it is a special token
+    (often another one than the end of a text), else the tokenizer's end."""
+    template = getattr(tokenizer, "chat_template", None)
+    return _turn_end(tokenizer, str(template)) if template else tokenizer.eos_token_id
+
+
+@lru_cache(maxsize=4)
+def _turn_end(tokenizer: Any, template: str) -> int | None:
+    from jinja2 import TemplateError
+
+    asked, said = [{"role": "user", "content": "a"}], "b"
+    try:
+        begun = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": said}], tokenize=False)
+    except TemplateError:  # it wants other turns than these
+        return tokenizer.eos_token_id
+    after = whole.rpartition(said)[2] if not whole.startswith(begun + said) else whole[len(begun + said) :]
+    ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"]
+    return ids[0] if ids and ids[0] in tokenizer.all_special_ids else tokenizer.eos_token_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from limbeck.engine.predict import WriterPredictor, predictor_of, save_predictor
 from limbeck.engine.start import new_student
 from limbeck.engine.tokens import pad_id
 from limbeck.registry import Adapter, FitJob, Fitted
-from limbeck.types import sha_of
+from limbeck.types import Value, sha_of
 
 
 def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
@@ -27,17 +28,26 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     numbers = read_numbers(job.recipe)
     base = load_base(job.recipe.base)
     objective = job.objective or registry.take("objectives", (job.recipe.objective or "sft").partition(":")[0])
+    objective = objective.bind(job.recipe, job.seed) if objective.bind else objective
+    if objective.refuse:
+        objective.refuse(job.recipe, base.family)
 
     student = new_student(base, job.task, job.train, numbers)
     torch.manual_seed(job.seed)  # what an adapter adds may start at random
     student.backbone = adapter.attach(student.backbone, job.recipe)
     measured = tuple(adapter.measure(student.backbone)) if adapter.measure else ()
-    student.to(pick_device())
     trainable = sum(p.numel() for p in checkpoint.trainable(student).values())
     predictor = predictor_of(student, base, job.task, numbers)
+    if isinstance(predictor, WriterPredictor) and objective.read:
+        predictor = WriterPredictor(predictor.student, job.task, objective.read(predictor.reading, base))
     reads = {"reading": predictor.reading} if isinstance(predictor, WriterPredictor) else {}
     train = job.train if numbers.weight_by_confidence else [e.model_copy(update={"confidence": None}) for e in job.train]
     features = objective.features(job.task, train, base.tokenizer, predictor.max_length, **reads)
+    if objective.start:
+        objective.start(student, base, features)
+    if objective.rationales:
+        measured += about_rationales(student, features, trainable)
+    student.to(pick_device())
     dtype = torch.bfloat16 if speed.dtype == "bfloat16" else torch.float32
     progress = members(
         numbers.members,
@@ -47,6 +57,8 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
             judge=(lambda: predictor.judge(job.dev, dtype)) if job.dev else None, note=job.note, deadline_s=job.deadline_s,
         ),
     )  # fmt: skip
+    if objective.finish:
+        objective.finish(student)
     student.backbone = adapter.merge(student.backbone) if adapter.merge else student.backbone
     student.adapter = adapter.name if adapter.save else ""
     student.requires_grad_(False).eval()
@@ -61,6 +73,17 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
         truncated=sum(f.get("truncated", 0) for f in features),
         not_deterministic=by_clock,
         measured=measured,
+    )
+
+
+def about_rationales(student: Any, features: list[dict[str, Any]], trainable: int) -> tuple[Value, ...]:
+    """For the report: how many rows taught one, how many were too long, what trained beside the student."""
+    told = [f for f in features if "rationale_cut" in f]
+    beside = sum(p.numel() for p in checkpoint.trainable(student).values()) - trainable
+    return (
+        Value(name="rationales", value=len(told), why=f"of {len(features)} rows taught one"),
+        Value(name="rationales_cut", value=sum(f["rationale_cut"] for f in told), why="were longer than rationale_tokens"),
+        Value(name="beside_parameters", value=beside, why="trained beside the student, and were dropped"),
     )
 
 
@@ -91,5 +114,5 @@ def members(n: int, training: loop.Training) -> loop.Progress:
 
 def fingerprint(job: FitJob, base: Base) -> str:
     """Of everything that decides the weights, so that a checkpoint of another job is never taken up."""
-    rows = [[(e.id, e.input, e.output, e.choices, e.confidence) for e in part] for part in (job.train, job.dev)]
+    rows = [[(e.id, e.input, e.output, e.choices, e.confidence, e.rationale) for e in part] for part in (job.train, job.dev)]
     return sha_of([job.recipe.id, job.task.sha(), job.seed, base.sha, render.VERSION, rows])

@@ -1,47 +1,55 @@
 """The writing student: an encoder-decoder or decoder-only model that reads a prompt and answers in its own words.
 
     label, choice        every allowed answer is scored, the likeliest one is the answer (no free text is parsed)
-    text, fields, score  written greedily, then read by render
+    text, fields, score  written (engine.generate), fields within their JSON schema (engine.schema), then read by render
 
-Its loss looks at the answer's tokens alone, the end token included; what it reads teaches nothing."""
+Its loss looks at the answer's tokens alone, the end token included; what it reads teaches nothing. With loss_on "all" a
+decoder-only base learns what it reads, too, and a row without any input is a document: it is learnt whole in either case."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from limbeck import render
-from limbeck.engine.generate import prompt_ids
+from limbeck.engine.generate import Decoding, read_decoding
 from limbeck.engine.load import CAUSAL, Base
 from limbeck.engine.numbers import Numbers
-from limbeck.engine.score import Asked, answer_log_probs, ask
-from limbeck.engine.tokens import chat_text
+from limbeck.engine.packed import must_pack_exactly, packed_log_probs
+from limbeck.engine.rationale import Told
+from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
+from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
 from limbeck.errors import BadRows, UsageError
 from limbeck.types import Example, Kind, Task
 
 CLOSED = (Kind.LABEL, Kind.CHOICE)
+SEPARATE, SHARED, LABEL_FIRST, RATIONALE_FIRST = "separate", "shared", "label_first", "rationale_first"
 LOSSES = ("lm", "ul", "ln")
+LOSS_ON = ("answer", "all")
 
 
 class Written(NamedTuple):
     """log_probs (N, To) float32, 0 on padding; mask (N, To); row (N,): the prompt of each answer. losses, label_smoothing:
-    of the recipe; here, so that a loss needs to know the batch and this alone."""
+    of the recipe; here, so that a loss needs to know the batch and this alone. told: of rationales, where the batch has some."""
 
     log_probs: Tensor
     mask: Tensor
     row: Tensor
     losses: tuple[str, ...]
     label_smoothing: float
+    told: Told | None = None
 
 
 class WriterStudent(nn.Module):
     """backbone: a transformers model with a language head. family: seq2seq | causal. adapter: as in EncoderStudent.
-    normalise: of an answer's log-probability where answers are compared, "sum" | "mean" over its tokens."""
+    normalise: of an answer's log-probability where answers are compared, "sum" | "mean" over its tokens. pack: in training
+    several rows share one (engine.packed)."""
 
     adapter = ""
+    pack = False
 
     accepts_loss_kwargs = False  # the Trainer would read **kwargs otherwise
 
@@ -50,11 +58,28 @@ class WriterStudent(nn.Module):
         self.backbone, self.family, self.normalise, self.label_smoothing = backbone, family, normalise, label_smoothing
         self.losses = tuple(losses.split("+"))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, option_mask: Tensor, option_row: Tensor) -> Written:
-        """input_ids, attention_mask (B, T); option_ids, option_mask (N, To): answers, with the prompt of each (N,)."""
-        inputs = (input_ids, attention_mask, option_ids, option_mask, option_row)
-        log_probs = answer_log_probs(self.backbone, self.family, *inputs)
-        return Written(log_probs, option_mask, option_row, self.losses, self.label_smoothing)
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        option_ids: Tensor,
+        option_mask: Tensor,
+        option_row: Tensor,
+        rationale_ids: Tensor | None = None,
+        rationale_mask: Tensor | None = None,
+        rationale_row: Tensor | None = None,
+    ) -> Written:
+        """input_ids, attention_mask (B, T); option_ids, option_mask (N, To): answers, with the prompt of each (N,). rationale_ids,
+        rationale_mask (R, Tr) likewise, with the prompt of each (R,)."""
+        inputs, answers, told = (input_ids, attention_mask), (option_ids, option_mask, option_row), None
+        if rationale_ids is None or rationale_mask is None or rationale_row is None:
+            given = (*inputs, *answers)
+            log_probs = packed_log_probs(self.backbone, *given) if self.pack else answer_log_probs(self.backbone, self.family, *given)
+        else:
+            rationales = (rationale_ids, rationale_mask, rationale_row)
+            log_probs, each = both_log_probs(self.backbone, self.family, *inputs, answers, rationales)
+            told = Told(each[rationale_mask.bool()], rationale_mask.nonzero()[:, 0])
+        return Written(log_probs, option_mask, option_row, self.losses, self.label_smoothing, told)
 
 
 def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
@@ -67,7 +92,18 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
         raise UsageError(f"the losses {numbers.losses!r} need wrong answers to compare with", have, "--set losses=lm")
     if numbers.normalise not in ("sum", "mean"):
         raise UsageError(f"unknown normalise {numbers.normalise!r}", "there are sum and mean", "--set normalise=mean")
-    return WriterStudent(base.model, base.family, numbers.losses, numbers.normalise, numbers.label_smoothing)
+    if numbers.loss_on not in LOSS_ON:
+        raise UsageError(f"unknown loss_on {numbers.loss_on!r}", f"there are {' and '.join(LOSS_ON)}", "--set loss_on=all")
+    if numbers.loss_on == "all" and base.family != CAUSAL:
+        have = f"{base.name} is an encoder-decoder: its decoder writes the answer alone, and that is learnt whole"
+        raise UsageError("what it reads cannot be learnt", have, "--set loss_on=answer, or a decoder-only base")
+    if numbers.loss_on == "all" and len(parts) > 1:
+        raise UsageError("loss_on=all knows no wrong answers", f"losses={numbers.losses}", "--set losses=lm")
+    student = WriterStudent(base.model, base.family, numbers.losses, numbers.normalise, numbers.label_smoothing)
+    if numbers.pack:
+        must_pack_exactly(base.model, base.family)
+        student.pack = True
+    return student
 
 
 # ---- what it reads -------------------------------------------------------------------------------------------------
@@ -75,8 +111,13 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a row becomes tokens. instruct: the task's instruction stands before the input. max_length: tokens of a prompt.
-    max_answer: tokens of an answer that is written. contrast: the loss looks at the wrong answers too."""
+    """How a row becomes tokens, and how tokens of an answer are chosen; saved with the student. instruct: the task's
+    instruction stands before the input. max_length: tokens of a prompt. max_answer: tokens of an answer that is written.
+    decode, constrained: see engine.numbers. Of training alone: contrast: the loss looks at the wrong answers too; loss_on.
+
+    form: of a student that learnt rationales too (objectives.stepwise), "" = it did not. separate: LABEL stands before the
+    input. shared: LABEL begins the answer. label_first: the answer ends where RATIONALE begins. rationale_first: it writes at
+    most rationale_tokens, then LABEL and its answer."""
 
     tokenizer: Any
     family: str
@@ -84,24 +125,45 @@ class Reading:
     max_length: int
     max_answer: int
     contrast: bool = False
+    decode: str = "greedy"
+    constrained: bool = True
+    loss_on: str = "answer"
+    form: str = ""
+    rationale_tokens: int = 0
+
+    def saved(self) -> dict[str, Any]:
+        """All but the tokenizer, which is a file of its own."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tokenizer"}
+
+    @property
+    def decoding(self) -> Decoding:
+        return read_decoding(self.decode)
 
     @property
     def chat(self) -> bool:
         return bool(getattr(self.tokenizer, "chat_template", None))
 
-    def shaped(self, task: Task, example: Example) -> str:
-        return chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct))
+    def is_document(self, task: Task, example: Example) -> bool:
+        """A text that answers nothing: a decoder-only base writes and learns it from its first token on, without a frame."""
+        return self.family == CAUSAL and task.kind is Kind.TEXT and not example.input.strip() and not self.form
 
-    def prompt(self, task: Task, example: Example) -> tuple[str, int, int]:
+    def shaped(self, task: Task, example: Example, mark: str = render.LABEL) -> str:
+        before = mark if self.form == SEPARATE else ""
+        text = chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct, mark=before))
+        if self.form == SHARED and self.family == CAUSAL:
+            return f"{text}{mark} " if self.chat else f"{text} {mark}"
+        return text
+
+    def prompt(self, task: Task, example: Example, mark: str = render.LABEL) -> tuple[str, int, int]:
         """(text, its tokens, its tokens before cutting). Too long, the end of the input is cut; the frame around it stays.
         Raises UsageError where the frame alone is too long."""
-        text = self.shaped(task, example)
+        text = "" if self.is_document(task, example) else self.shaped(task, example, mark)
         size = whole = len(prompt_ids(self.tokenizer, self.family, text))
         if size <= self.max_length:
             return text, size, whole
         while size > self.max_length and example.passages:  # those that were found last say least
             example = example.model_copy(update={"passages": example.passages[:-1] or None})
-            text = self.shaped(task, example)
+            text = self.shaped(task, example, mark)
             size = len(prompt_ids(self.tokenizer, self.family, text))
         if size <= self.max_length:
             return text, size, whole
@@ -110,17 +172,62 @@ class Reading:
         while size > self.max_length and kept > 0:
             kept = max(0, kept - (size - self.max_length))
             cut = example.model_copy(update={"input": example.input[: spans[kept - 1][1]] if kept else ""})
-            text = self.shaped(task, cut)
+            text = self.shaped(task, cut, mark)
             size = len(prompt_ids(self.tokenizer, self.family, text))
         if size > self.max_length:
             have = f"{size} tokens without any input, and the student reads {self.max_length}"
             raise UsageError("the prompt leaves no room for an input", have, "--set instruct=false, --set max_length=..., or a longer base")
         return text, size, whole
 
-    def asked(self, task: Task, example: Example, answers: Sequence[str]) -> tuple[Asked, int]:
+    def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, int]:
         """(the prompt and its answers as tokens, tokens of the prompt before cutting)."""
-        text, _, whole = self.prompt(task, example)
-        return ask(self.tokenizer, self.family, text, answers, chat=self.chat), whole
+        text, _, whole = self.prompt(task, example, mark)
+        if not text:
+            end = answer_end(self.tokenizer)
+            bare = self.tokenizer(list(answers), add_special_tokens=False)["input_ids"]
+            return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])] for ids in bare]), whole
+        return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), whole
+
+    def framed(self, asked: Asked, mark: str = render.LABEL) -> Asked:
+        """The answers with the marks that the form puts around them."""
+        if self.form == LABEL_FIRST:
+            end, marks = answer_end(self.tokenizer), self.marks(render.RATIONALE)
+            return Asked(asked.prompt, [strip_end(ids, end) + marks for ids in asked.answers])
+        if self.form == RATIONALE_FIRST or (self.form == SHARED and self.family != CAUSAL):
+            return self.led(asked, self.marks(mark))
+        return asked
+
+    def led(self, asked: Asked, lead: list[int]) -> Asked:
+        """With tokens between prompt and answer that are given: a decoder of its own begins with them."""
+        if self.family == CAUSAL:
+            return Asked(asked.prompt + lead, asked.answers)
+        return Asked(asked.prompt, [lead + ids for ids in asked.answers], len(lead) + asked.given)
+
+    def after(self, asked: Asked, rationale: Sequence[int]) -> Asked:
+        """With a rationale that it wrote between prompt and LABEL."""
+        if self.family == CAUSAL:
+            at = len(asked.prompt) - len(self.marks(render.LABEL))
+            return Asked([*asked.prompt[:at], *rationale, *asked.prompt[at:]], asked.answers)
+        return self.led(asked, list(rationale))
+
+    @property
+    def stop(self) -> list[int]:
+        """What ends a written answer beside its end token."""
+        return self.marks(render.RATIONALE) if self.form == LABEL_FIRST else []
+
+    def marks(self, mark: str) -> list[int]:
+        return self.behind(mark)
+
+    @property
+    def around(self) -> int:
+        """Tokens of the marks that stand with an answer's own."""
+        if self.form == LABEL_FIRST:
+            return len(self.marks(render.RATIONALE))
+        return len(self.marks(render.LABEL)) if self.form in (SHARED, RATIONALE_FIRST) and self.family != CAUSAL else 0
+
+    def behind(self, text: str) -> list[int]:
+        """Tokens of a text that stands behind others, without an end."""
+        return list(self.tokenizer(text if self.family != CAUSAL else f" {text}", add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
@@ -133,7 +240,11 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     room = min(room, positions // 2)
     if base.family == CAUSAL and length + room > positions:
         length = positions - room
-    return Reading(base.tokenizer, base.family, numbers.instruct, length, room, numbers.losses != "lm")
+    read_decoding(numbers.decode)
+    return Reading(
+        base.tokenizer, base.family, numbers.instruct, length, room, contrast=numbers.losses != "lm", decode=numbers.decode,
+        constrained=numbers.constrained, loss_on=numbers.loss_on,
+    )  # fmt: skip
 
 
 # ---- what it learns from ---------------------------------------------------------------------------------------------
@@ -159,22 +270,43 @@ def gold_text(task: Task, example: Example) -> str:
 
 def writing_features(task: Task, examples: Sequence[Example], reading: Reading) -> list[dict[str, Any]]:
     """One item per row: input_ids; options: the right answer alone, or with reading.contrast all allowed ones; labels: the place of
-    the right one; tokens: what the row costs; truncated (0 or 1): prompt or answer were cut."""
+    the right one; tokens: what the row costs; truncated (0 or 1): prompt or answer were cut. What is learnt stands in
+    `options`: with loss_on "all" everything but a row's first token. Raises BadRows, and UsageError where the tokenizer loses objects."""
     items = []
     for e in examples:
         gold = gold_text(task, e)
         answers = list(dict.fromkeys(render.allowed_answers(task, e))) if reading.contrast else [gold]
         asked, whole = reading.asked(task, e, answers)
-        options = [ids[: reading.max_answer] for ids in asked.answers] if task.kind not in CLOSED else asked.answers
+        room = reading.max_answer + reading.around + (reading.max_length - 1 if reading.is_document(task, e) else 0)
+        options = [ids[:room] for ids in asked.answers] if task.kind not in CLOSED else asked.answers
+        prompt = asked.prompt
         again = len(options) if reading.family == CAUSAL else 1  # a decoder-only model reads the prompt with every answer
         cut = whole > reading.max_length or any(len(a) < len(b) for a, b in zip(options, asked.answers, strict=True))
+        if reading.loss_on == "all":
+            prompt, options = prompt[:1], [prompt[1:] + options[0]]
         items.append(
             {
-                "input_ids": asked.prompt,
+                "input_ids": prompt,
                 "options": options,
                 "labels": answers.index(gold),
-                "tokens": again * len(asked.prompt) + sum(map(len, options)),
+                "tokens": again * len(prompt) + sum(map(len, options)),
                 "truncated": int(cut),
+                "given": asked.given,
             }
         )
+    if task.kind is Kind.FIELDS:
+        must_be_writable(task, examples, items, reading)
     return items
+
+
+def must_be_writable(task: Task, examples: Sequence[Example], items: Sequence[dict[str, Any]], reading: Reading) -> None:
+    """A tokenizer without braces or with lower case alone loses what no training brings back."""
+    whole = [(e, item["options"][0]) for e, item in zip(examples, items, strict=True) if not item["truncated"]]
+    lost = []
+    for e, ids in whole if reading.loss_on == "answer" else ():
+        written = reading.tokenizer.decode(ids, skip_special_tokens=True)
+        if render.answer(task, e, written)[0] != gold_text(task, e):
+            lost.append(f"row {e.id}: {gold_text(task, e)[:60]} is read back as {written[:60]}")
+    if len(lost) > len(whole) / 2:
+        have = f"{len(lost)} of {len(whole)} objects are not the same after its tokenizer; {lost[0]}"
+        raise UsageError("this base cannot write these objects", have, "take a base with a byte-level tokenizer")

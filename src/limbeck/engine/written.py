@@ -1,4 +1,4 @@
-"""A student that writes as a Predictor: closed answers by likelihood, the others by greedy decoding; alone or in any batch."""
+"""A student that writes as a Predictor: closed answers by likelihood, the others as its recipe decodes; alone or in any batch."""
 
 from __future__ import annotations
 
@@ -13,21 +13,31 @@ import torch
 from limbeck import render
 from limbeck.engine.answers import judge, to_prediction
 from limbeck.engine.batches import by_length
-from limbeck.engine.generate import decode, prompt_ids
+from limbeck.engine.generate import Decoded, decode, end_ids
 from limbeck.engine.gold import dev_score
-from limbeck.engine.score import score_rows
-from limbeck.engine.tokens import pad_id
-from limbeck.engine.writer import CLOSED, Reading, WriterStudent, gold_text
+from limbeck.engine.schema import Constraint
+from limbeck.engine.score import Asked, score_rows, takes_prompt_mask
+from limbeck.engine.tokens import pad_id, prompt_ids
+from limbeck.engine.writer import CLOSED, RATIONALE_FIRST, Reading, WriterStudent, gold_text
+from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
 
 class WriterPredictor:
-    """student, task: as trained. reading: how a row becomes tokens. truncated: rows cut so far."""
+    """student, task: as trained. reading: how a row becomes tokens. truncated: rows cut so far. Raises MissingExtra and
+    UsageError where answers cannot be held to the task's schema, UsageError where the adapter has to know the prompt's
+    tokens and all of them are learnt."""
 
     def __init__(self, student: WriterStudent, task: Task, reading: Reading):
         self.student, self.task, self.reading = student, task, reading
         self.tokenizer, self.max_length = reading.tokenizer, reading.max_length
         self.truncated = 0
+        self.constraint: Constraint | None = None
+        if task.kind is Kind.FIELDS and reading.constrained:
+            self.constraint = Constraint(reading.tokenizer, task.output_schema, end_ids(student.backbone, reading.tokenizer))
+        if takes_prompt_mask(student.backbone) and (reading.loss_on == "all" or student.pack):
+            have = "it edits the first and last tokens of a prompt, whose end it would not see"
+            raise UsageError("this adapter takes neither loss_on=all nor pack=true", have, "leave them out, or take lora")
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """float32, whatever the training precision was. latency_ms is measured where there is one row."""
@@ -39,7 +49,7 @@ class WriterPredictor:
             next(by_id) if self.task.kind is not Kind.CHOICE or e.choices else Prediction(id=e.id, status=Status.ERROR, detail=nothing)
             for e in inputs
         ]
-        self.truncated += sum("input cut" in p.detail for p in found)
+        self.truncated += sum(p.detail.startswith("input cut") for p in found)
         if len(inputs) == 1:
             latency_ms = (time.perf_counter() - start) * 1e3
             predictions[0] = predictions[0].model_copy(update={"latency_ms": round(latency_ms, 3)})
@@ -57,42 +67,70 @@ class WriterPredictor:
     ) -> list[np.ndarray]:
         """Per row: (its allowed answers,) log-probabilities, summed over tokens or their mean. cuts: gets tokens_in and detail."""
         rows = []
-        for e in examples:
+        told = self.rationales(examples, dtype)
+        for e, before in zip(examples, told, strict=True):
             asked, whole = self.reading.asked(self.task, e, render.allowed_answers(self.task, e))
-            rows.append(asked)
             if cuts is not None:
-                cuts.append(self.cut(len(asked.prompt), whole))
+                cuts.append(self.cut(len(asked.prompt), whole, before))
+            rows.append(self.reading.after(asked, before.ids) if before else asked)
         with self.answering(dtype):
             found = score_rows(self.student.backbone, self.student.family, rows, pad_id(self.tokenizer))
         mean = self.student.normalise == "mean"
         return [np.array([one.mean if mean else one.log_prob for one in line]) for line in found]
 
     def write(self, examples: Sequence[Example], dtype: torch.dtype) -> list[Prediction]:
-        """Greedy, in batches of like length; render reads what was written."""
-        prompts, cuts = [], []
-        for e in examples:
+        """In batches of like length; render reads what was written."""
+        told = self.rationales(examples, dtype)
+        rows, cuts = [], []
+        for e, before in zip(examples, told, strict=True):
             text, size, whole = self.reading.prompt(self.task, e)
-            prompts.append(prompt_ids(self.tokenizer, self.student.family, text))
-            cuts.append(self.cut(size, whole))
+            asked = self.reading.framed(Asked(prompt_ids(self.tokenizer, self.student.family, text), [[]]))
+            rows.append(self.reading.after(asked, before.ids) if before else asked)
+            cuts.append(self.cut(size, whole, before))
         found: list[Prediction | None] = [None] * len(examples)
-        for batch in by_length([len(p) + self.reading.max_answer for p in prompts], rows=32):
-            with self.answering(dtype):
-                texts = decode(
-                    self.student.backbone, self.tokenizer, self.student.family, [prompts[i] for i in batch], self.reading.max_answer
-                )
-            for i, written in zip(batch, texts, strict=True):
-                text, status = render.answer(self.task, examples[i], written.text)
-                said = [cuts[i]["detail"], f"it wrote {written.text[:200]!r}" if status is not Status.OK else ""]
-                said.append("cut off at max_answer" if written.finish == "length" else "")
-                facts = {**cuts[i], "tokens_out": written.tokens, "detail": "; ".join(part for part in said if part)}
-                found[i] = Prediction(id=examples[i].id, text=text, status=status, **facts)
+        for i, written in enumerate(self.decoded(rows, self.reading.max_answer, self.reading.stop, dtype, self.constraint)):
+            text, status = render.answer(self.task, examples[i], written.text)
+            said = [cuts[i]["detail"], f"it wrote {written.text[:200]!r}" if status is not Status.OK else ""]
+            said.append("cut off at max_answer" if written.finish == "length" else "")
+            facts = {
+                **cuts[i],
+                "tokens_out": cuts[i].get("tokens_out", 0) + written.tokens,
+                "stopped": written.finish == "stop",
+                "detail": "; ".join(part for part in said if part),
+            }
+            found[i] = Prediction(id=examples[i].id, text=text, status=status, **facts)
         return [p for p in found if p is not None]
 
-    def cut(self, size: int, whole: int) -> dict[str, Any]:
-        return {
-            "tokens_in": size,
-            "detail": f"input cut: the prompt is {size} tokens; whole it has {whole}" if whole > self.max_length else "",
-        }
+    def rationales(self, examples: Sequence[Example], dtype: torch.dtype) -> list[Decoded | None]:
+        """Of a student that writes its rationale first: what it writes up to its answer. None of any other."""
+        if self.reading.form != RATIONALE_FIRST:
+            return [None] * len(examples)
+        prompts = [Asked(prompt_ids(self.tokenizer, self.student.family, self.reading.prompt(self.task, e)[0]), [[]]) for e in examples]
+        return list(self.decoded(prompts, self.reading.rationale_tokens, self.reading.marks(render.LABEL), dtype))
+
+    def decoded(
+        self, rows: Sequence[Asked], tokens: int, stop: Sequence[int], dtype: torch.dtype, constraint: Constraint | None = None
+    ) -> list[Decoded]:
+        """In batches of like length; what a decoder begins with is the same in a batch."""
+        found: dict[int, Decoded] = {}
+        leads = [tuple(row.answers[0][: row.given]) for row in rows]
+        for lead in dict.fromkeys(leads):
+            some = [i for i, one in enumerate(leads) if one == lead]
+            for batch in by_length([len(rows[i].prompt) + tokens for i in some], rows=32):
+                of = [some[k] for k in batch]
+                with self.answering(dtype):
+                    texts = decode(
+                        self.student.backbone, self.tokenizer, self.student.family, [rows[i].prompt for i in of], tokens + len(stop),
+                        decoding=self.reading.decoding, constraint=constraint, lead=lead, stop=stop,
+                    )  # fmt: skip
+                found |= dict(zip(of, texts, strict=True))
+        return [found[i] for i in range(len(rows))]
+
+    def cut(self, size: int, whole: int, told: Decoded | None) -> dict[str, Any]:
+        said = [f"input cut: the prompt is {size} tokens; whole it has {whole}" if whole > self.max_length else ""]
+        said.append(f"its rationale: {told.text}" if told else "")
+        facts: dict[str, Any] = {"tokens_in": size, "detail": "; ".join(part for part in said if part)}
+        return facts | ({"tokens_out": told.tokens} if told else {})
 
     def judge(self, dev: Sequence[Example], dtype: torch.dtype) -> tuple[float, float]:
         """See `judge`; the tie-breaker of what is written: mean log-probability per token of the right answer."""
@@ -100,6 +138,8 @@ class WriterPredictor:
             return judge(self.task, dev, self.logits(dev, dtype))
         score = dev_score(self.task, dev, self.write(dev, dtype))
         rows = [self.reading.asked(self.task, e, [gold_text(self.task, e)])[0] for e in dev]
+        told = self.rationales(dev, dtype)
+        rows = [self.reading.after(row, before.ids) if before else row for row, before in zip(rows, told, strict=True)]
         with self.answering(dtype):
             found = score_rows(self.student.backbone, self.student.family, rows, pad_id(self.tokenizer))
         return score, float(np.mean([line[0].mean for line in found]))

@@ -49,15 +49,22 @@ def weighted(items: list[dict[str, Any]], examples: Sequence[Example]) -> list[d
 
 def loss(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """batch as engine.batches.collate makes it; whole labels are answers, real ones are scores."""
-    inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "weight")}
+    return answer_loss(model(**{name: tensor for name, tensor in batch.items() if name not in TARGETS}), batch)
+
+
+TARGETS = ("labels", "weight", "rationale_weight", "rationale_span")  # of a batch, what the loss reads and the model does not
+
+
+def answer_loss(found: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """found: what the student gave for the batch, Written or Answer. The loss of what is written is a mean over rows of the mean
+    over an answer's tokens, so that a long answer counts as much as a short one."""
     labels = batch["labels"]
-    found = model(**inputs)
     if isinstance(found, Written):
         parts = writing_losses(found, labels)
         return mean(torch.stack(list(parts.values())).sum(0), batch.get("weight")), {
             name: float(each.detach().mean()) for name, each in parts.items()
         }
-    logits, unit, label_smoothing = found
+    logits, unit, label_smoothing, *_ = found
     if labels.is_floating_point():
         each = F.mse_loss(logits / unit, labels / unit, reduction="none")
     else:
@@ -94,7 +101,7 @@ def writing_losses(found: Written, labels: Tensor) -> dict[str, Tensor]:
     lm  -1/T sum log p(right answer)
     ul  -sum log(1 - p) over the tokens of all wrong answers / their number
     ln  cross-entropy of softmax over answers of 1/T sum log p"""
-    log_p, mask, row, losses, smoothing = found
+    log_p, mask, row, losses, smoothing, *_ = found
     tokens = mask.sum(-1)  # (N,)
     means = log_p.sum(-1) / tokens.clamp(min=1)  # (N,)
     counts = torch.bincount(row, minlength=len(labels))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import limbeck.report.format as f
+import limbeck.report.rationales as why
 import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
 from limbeck.report.terminal import used
@@ -43,6 +44,11 @@ def _blocks(report: Report) -> Iterator[str]:
                 f"{code(str(one['id']))} ({text(one['why'])}): {text(str(one['input'])[:120])}" for one in report.worth_labelling[:10]
             )
     yield text(t.human(report))
+    if told := why.sentences(report):
+        yield "## Rationales"
+        yield text(" ".join(told))
+        yield tabled(why.dropped(report))
+        yield tabled(why.examples(report))
     yield "## How it was measured"
     yield text(used(report))
     yield text(report.rule)

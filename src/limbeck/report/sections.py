@@ -7,6 +7,7 @@ from typing import Any
 
 import limbeck.report.figures as figures
 import limbeck.report.format as f
+import limbeck.report.rationales as why
 import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
 from limbeck.report.html import Child, Html, html, tag
@@ -72,6 +73,14 @@ def synthetic(report: Report) -> Child:
     named = [(str(one["id"]), str(one["split"]), str(one["why"]), str(one["input"])[:200]) for one in report.worth_labelling]
     most = fold("Rows most worth a label of a person's", table("", ("row", "split", "why", "input"), named)) if named else None
     return [*said, gap, few if report.synthetic_test else None, most]
+
+
+def rationales(report: Report) -> Child:
+    told = [tag("p", text) for text in why.sentences(report)]
+    lost, shown = why.dropped(report), why.examples(report)
+    counts = table("Dropped rationales", lost[0], lost[1:]) if lost else None
+    some = fold("Examples of dropped rationales", table("", shown[0], shown[1:])) if shown else None
+    return [*told, counts, some] if told else None
 
 
 def rows(report: Report) -> Child:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import limbeck.report.format as f
 import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
+from limbeck.report.rationales import short
 from limbeck.types import Report
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def terminal(report: Report, width: int) -> RenderableType:
     if report.synthetic_test and report.worth_labelling:
         ids = ", ".join(str(one["id"]) for one in report.worth_labelling[:5])
         parts += [Text(), Text(f.clean(f"Most worth a label of yours: {ids} (limbeck label RUN)."))]
+    if reasons := short(report):
+        parts += [Text(), Text(f.clean(reasons))]
     parts += [Text(), Text(used(report), style="bright_black")]
     return Group(*parts)
 

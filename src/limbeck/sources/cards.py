@@ -79,10 +79,12 @@ def prose(body: str, most: int = 600) -> str:
 
 
 def read_tables(text: str) -> dict[str, Facts]:
-    """{first cell: {header: cell}} over every Markdown table of a page; "section" is the heading above it."""
+    """{first cell: {header: cell}} over every Markdown table of a page; "section" is the heading above it. A cell that says
+    "same" or "as NAME" stands for the cell above, or that of the row called so."""
     found: dict[str, Facts] = {}
     section = ""
     header: list[str] = []
+    above: Facts = {}
     for line in text.splitlines():
         if line.startswith("#"):
             section, header = line.lstrip("# ").strip(), []
@@ -92,12 +94,23 @@ def read_tables(text: str) -> dict[str, Facts]:
             if all(re.fullmatch(r":?-+:?", cell) for cell in cells):
                 continue
             if not header:
-                header = [cell.lower() for cell in cells]
+                header, above = [cell.lower() for cell in cells], {}
             elif len(cells) == len(header):
-                found.setdefault(cells[0], {**dict(zip(header, cells, strict=True)), "section": section})
+                above = {name: spelt_out(cell, name, above, found) for name, cell in zip(header, cells, strict=True)}
+                found.setdefault(cells[0], {**above, "section": section})
         else:
             header = []
     return found
+
+
+def spelt_out(cell: str, column: str, above: Facts, rows: dict[str, Facts]) -> str:
+    """A cell without its reference to another: "same; test = dev" -> the first part of what stands above it, then the rest."""
+    found = re.match(r"(?:same(?: as above)?|ditto|[\"\u3003\u2033]|as (?P<row>[\w./-]*[\w]))(?=$|[;,.](?:\s|$))", cell, re.I)
+    if not found:
+        return cell
+    meant = rows.get(found["row"], {}) if found["row"] else above
+    whole, rest = str(meant.get(column, "")), cell[found.end() :]
+    return (re.split(r"[;,.]\s", whole)[0] + rest if rest else whole) or cell
 
 
 def from_table(row: Facts) -> Facts:
@@ -107,7 +120,7 @@ def from_table(row: Facts) -> Facts:
         return next((str(v) for k, v in row.items() if k.startswith(starts) and str(v).strip(" -")), "")
 
     train = re.sub(r"[,\s]", "", str(row.get("train", row.get("rows", ""))))
-    told = " ".join(part for part in (cell("for", "description", "task", "use"), cell("fields", "columns")) if part)
+    told = ". ".join(part for part in (cell("for", "description", "task", "use"), cell("fields", "columns")) if part)
     facts: Facts = {"licence": cell("licen"), "description": told, "tags": (str(row["section"]),) if row.get("section") else ()}
     if train.isdigit():
         facts["rows"] = int(train)

@@ -15,7 +15,7 @@ from limbeck.types import Example, Frozen
 class Dataset(Frozen):
     """A card. rows: of the training part, None = not known. size_mb: as stored. gated: its owner asks for a login.
     columns: of its records. configs: its parts, where it has several; config: the one meant. class_labels: {column:
-    names by id}. sample: a few records as text, for the ranking. where: folder or Hub id. held_out: why it must not be
+    names by id}. answers: the distinct ones, where they are a small set. sample: a few records as text, for the ranking. where: folder or Hub id. held_out: why it must not be
     trained on, "" = it may."""
 
     name: str
@@ -32,6 +32,7 @@ class Dataset(Frozen):
     configs: tuple[str, ...] = ()
     config: str | None = None
     class_labels: dict[str, tuple[str, ...]] = {}
+    answers: tuple[str, ...] = ()
     sample: tuple[str, ...] = ()
     source: str
     where: str
@@ -74,13 +75,14 @@ class Dropped(Frozen):
 
 
 class Found(Frozen):
-    """A candidate in rank order. words, meaning: its 1-based ranks by words and by meaning. votes: of `asked` replies that
-    named it, None = no teacher was asked. score: fused, higher is better."""
+    """A candidate in rank order. words, meaning, matching: its 1-based ranks by each of the three. votes: of `asked` replies
+    that named it, None = no teacher was asked. score: fused, higher is better."""
 
     dataset: Dataset
     score: float
     words: int
     meaning: int
+    matching: int = 0
     votes: int | None = None
     asked: int = 0
     reason: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from limbeck.sources.readers import READERS, Record, read_records
 
 KINDS = (*READERS, "parquet")
 HELD = ("test", "valid", "validation", "dev", "eval")  # file names whose rows are not trained on
-PEEK = 200  # records looked at for columns, labels and a sample
+PEEK = 5000  # records looked at for columns, answers and a sample: many files are sorted by their answer, so the first few tell little
+SAMPLE, LONGEST = 8, 240  # records shown as text, and characters of each field
+ANSWERS = 200  # a set of answers larger than this is no set of labels
 
 
 def open_source(where: str) -> Source:
@@ -78,22 +81,27 @@ def card(root: Path, folder: Path, table: dict[str, dict[str, Any]]) -> Dataset:
             peek = [record for _, record, _ in itertools.islice(read_records(file, ignore), PEEK) if isinstance(record, dict)]
         except LimbeckError as error:
             reason = reason or error.what
-    columns = tuple(dict.fromkeys(str(key) for record in peek for key in record))
+    columns = tuple(dict.fromkeys(str(key) for record in peek[:200] for key in record))
     size_mb = sum(f.stat().st_size for f in data_files(folder)) / 1e6
-    seen = {"columns": columns, "sample": sample(peek), "size_mb": round(size_mb, 3), "held_out": reason}
+    seen = {"columns": columns, "sample": sample(peek), "answers": answers(peek), "size_mb": round(size_mb, 3), "held_out": reason}
     return Dataset(**{**facts, **{k: v for k, v in seen.items() if v or k == "held_out"}}, name=name, source="folder", where=str(folder))
 
 
-def sample(peek: list[Record], rows: int = 3, most: int = 240) -> tuple[str, ...]:
-    """A few records as text, spread over those looked at, then the answers if they are a small set. Bulky side fields are left out."""
-    picked = peek[:: max(1, len(peek) // rows)][:rows]
+def sample(peek: list[Record]) -> tuple[str, ...]:
+    """A few records as text, spread over those looked at. Bulky side fields and ids are left out."""
     texts = [
-        " ".join(as_text(v)[:most] for k, v in record.items() if isinstance(v, str | float) and k not in ("id", "idx", "uid"))
-        for record in picked
+        " ".join(as_text(v)[:LONGEST] for k, v in record.items() if isinstance(v, str | float) and k not in ("id", "idx", "uid"))
+        for record in peek[:: max(1, -(-len(peek) // SAMPLE))]
     ]
-    outputs = {as_text(r.get("output", r.get("label"))) for r in peek} - {""}
-    few = sorted(outputs) if len(outputs) <= max(10, len(peek) // 2) else []
-    return tuple(t[: 2 * most] for t in texts if t.strip()) + ((" ".join(few)[: 3 * most],) if few else ())
+    return tuple(t[: 2 * LONGEST] for t in texts if t.strip())
+
+
+def answers(peek: list[Record]) -> tuple[str, ...]:
+    """The distinct answers, the frequent first, where they are a set of labels: few, and most of them seen more than once."""
+    counts = Counter(as_text(r.get("output", r.get("label"))) for r in peek)
+    del counts[""]
+    often = sum(n > 1 for n in counts.values())
+    return tuple(text for text, _ in counts.most_common()) if len(counts) <= ANSWERS and often * 2 > len(counts) else ()
 
 
 def records(dataset: Dataset, most: int) -> list[tuple[int, Record]]:

@@ -10,13 +10,13 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from limbeck.engine.wording import STOP
 from limbeck.errors import LimbeckError, MissingError, MissingKey, ProviderError, UsageError
 from limbeck.need import need
 from limbeck.sources import remote
 from limbeck.sources.cards import read_card
 from limbeck.sources.datasets import Dataset, Source
 from limbeck.sources.folder import HELD, KINDS
-from limbeck.sources.rank_data import STOP
 from limbeck.sources.readers import Record
 
 WORDS, PER_WORD = 6, 40  # the Hub's search matches names: one search per word of the query, so many cards each

@@ -1,4 +1,11 @@
-"""Which data sets fit a task: ranked by words and by meaning, fused, near duplicates folded, and voted on by a teacher."""
+"""Which data sets fit a task: ranked by words and by meaning, fused, near duplicates folded, and voted on by a teacher.
+
+    prompt, labels, examples --> stems of words --------------> BM25 ------------------ x 1/50 ---+
+              |                                                                                   |
+              +--> one pass of the encoder --> mean ----------> cosine ------------------------- (+) --> score
+                                           +-> single tokens -> nearest token, rare ones first --+
+
+and each card likewise: its title, description, tags and answers; for BM25 its rows too."""
 
 from __future__ import annotations
 
@@ -6,83 +13,96 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from limbeck.engine.wording import STOP, stems
 from limbeck.need import need
 from limbeck.registry import Ask
 from limbeck.render import find_json
+from limbeck.run import cache_folder
 from limbeck.sources.datasets import Dataset, Dropped, Found
 from limbeck.types import Message, Reply, Request, Task
 
-VOTES = 5
-WORDS = 0.05  # weight of the best BM25 score beside a cosine; it and the fields were chosen on the ten tuning prompts of bench/retrieval
-MOST = 300  # characters of a card that are embedded: more cost time and blur what it is about
-CONFIGS = 10  # parts of one data set that are shown to a teacher
+if TYPE_CHECKING:
+    import numpy as np
 
-STOP = frozenset(  # what prompts say whatever they ask for
-    re.findall(
-        r"\w+",
-        "a about above all an and answer any are as at be below by can could did do does e each eg either else following for from "
-        "g get gets give given had has have he her here his how i ie if in input into is it its line make may me might more most "
-        "must my no not of on one or other others otherwise our out output own please put read reply s same say sentence she so "
-        "some somebody someone something state such t take task tell text than that the their them then there these they thing "
-        "things this those to up us was we were what whether which who whom whose will with would you your ",
-    )
-)
-ENDINGS = ("ations", "ation", "ings", "ing", "ies", "ied", "ed", "es", "s", "e", "y")
+VOTES = 5
+ASKED = (150, 40, 60)  # tokens read of a prompt's instruction, labels and worked examples
+TITLE, ABOUT, TAGS, ANSWERS = 12, 60, 16, 40  # tokens read of a card: more cost time and blur what it is about
+CONFIGS = 10  # parts of one data set that are shown to a teacher
 
 
 def query_of(task: Task, demonstrations: int = 3) -> str:
     """What is searched for: the instruction, the labels, a few worked examples."""
+    return "\n".join(query_parts(task, demonstrations=demonstrations)).strip()
+
+
+def query_parts(task: Task, instruction: str | None = None, demonstrations: int = 3) -> tuple[str, str, str]:
+    """(instruction, labels, worked examples). instruction: searched for alone, in place of the prompt, where it is not the
+    task's own: a translation, say, whose labels and examples are not translated."""
+    if instruction is not None and instruction != task.instruction:
+        return instruction[:1500], "", ""
     shown = [f"{d.input[:300]} {d.output[:120]}" for d in task.demonstrations[:demonstrations]]
-    return "\n".join([task.instruction[:1500], " ".join(task.labels[:40]), *shown]).strip()
-
-
-def stems(text: str) -> str:
-    """The telling words, without common English endings: a prompt says `classify flights`, a card `flight classification`."""
-    return " ".join(stem(word) for word in re.findall(r"[^\W_]+", text.lower()) if word not in STOP)
-
-
-def stem(word: str) -> str:
-    ending = next((e for e in ENDINGS if word.endswith(e) and len(word) - len(e) >= 3), "")
-    return word[: len(word) - len(ending)]
+    return task.instruction[:1500], ", ".join(task.labels[:40]), "\n".join(shown)
 
 
 def words_text(card: Dataset) -> str:
-    """Everything a card says, for BM25: rare words decide there, so more text does little harm."""
-    labels = [name for names in card.class_labels.values() for name in names]
-    return stems(" ".join([card.name, card.title, card.description, *card.tags, *card.configs[:40], *labels, *card.sample]))
+    """Everything a card says, for BM25, of its rows each word once: rare words decide there, so more text does little harm."""
+    said = stems(" ".join([card.name, card.title, card.description, *card.tags, *card.configs[:40], *answers(card)]))
+    return f"{said} {' '.join(dict.fromkeys(stems(' '.join(card.sample)).split()))}"
 
 
-def meaning_text(card: Dataset) -> str:
-    """What the data set is, for the embedding, which averages over all that it reads: rows only where nothing else is known."""
-    about = [card.description, ", ".join(card.tags)] if card.description or card.tags else list(card.sample)
-    return ". ".join(part for part in (card.title, *about) if part)[:MOST]
+def meaning_parts(card: Dataset) -> list[tuple[str, int]]:
+    """(text, tokens) of title, description, tags and answers, for the encoder, which averages over all that it reads: rows only
+    where nothing else is known."""
+    about = card.description or ("" if card.tags else " ".join(card.sample))
+    told = answers(card)
+    tags = f". {', '.join(card.tags)}" if card.tags else ""
+    return [(f"{card.title}.", TITLE), (about, ABOUT), (tags, TAGS), (f". {', '.join(told)}" if len(told) > 1 else "", ANSWERS)]
 
 
-def rank(query: str, cards: Sequence[Dataset]) -> list[Found]:
-    """All cards, best first, by cosine + WORDS * BM25 / the best BM25.
+def answers(card: Dataset) -> list[str]:
+    """Names of labels as words: `PlayMusic` -> `Play Music`. Letters, numbers and names such as option1 tell nothing."""
+    named = [name for names in card.class_labels.values() for name in names] + list(card.answers)
+    words = (re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", name) for name in named)
+    return [text for text in words if re.search(r"[^\W\d_]{3}", text) and not re.fullmatch(r"[a-z]+ ?\d+", text)]
 
-    Scores are added, not ranks: a prompt often shares no telling word with the right card, and then the ranks by words are
-    noise that weighs as much as a match (Bruch et al. 2022, arXiv 2210.11934, on convex combination against rank fusion)."""
-    from limbeck.engine.rank import by_meaning, by_words, ranks
+
+def rank(query: str | Sequence[str], cards: Sequence[Dataset]) -> list[Found]:
+    """All cards, best first, by the sum of three scores (`engine.rank.add`). query: a text, or its parts (`query_parts`)."""
+    from limbeck.engine.rank import add, ranks
 
     if not cards:
         return []
-    words = by_words(stems(query), [words_text(c) for c in cards])
-    meaning = by_meaning(query, [meaning_text(c) for c in cards])
-    scores = meaning + WORDS * words / max(float(words.max()), 1e-9)
-    places = list(zip(ranks(words), ranks(meaning), strict=True))
+    by = scores((query,) if isinstance(query, str) else query, cards)
+    total = add(**by)
+    places = {way: ranks(one).round().astype(int) for way, one in by.items()}
     return [
         Found(
             dataset=cards[i],
-            score=round(float(scores[i]), 6),
-            words=round(places[i][0]),
-            meaning=round(places[i][1]),
-            reason=f"{ordinal(round(places[i][1]))} of {len(cards)} by meaning, "
-            + (f"{ordinal(round(places[i][0]))} by words" if words[i] > 0 else "no telling word in common"),
+            score=round(float(total[i]), 6),
+            **{way: int(place[i]) for way, place in places.items()},
+            reason=f"{ordinal(int(places['meaning'][i]))} of {len(cards)} by meaning, {ordinal(int(places['matching'][i]))} word by word, "
+            + (f"{ordinal(int(places['words'][i]))} by shared words" if by["words"][i] > 0 else "no telling word in common"),
         )
-        for i in sorted(range(len(cards)), key=lambda i: (-scores[i], i))
+        for i in sorted(range(len(cards)), key=lambda i: (-total[i], i))
     ]
+
+
+def scores(query: Sequence[str], cards: Sequence[Dataset]) -> dict[str, np.ndarray]:
+    """{way: (n,)}. words: BM25. meaning: cosine of the prompt with the whole card or its description alone, whichever is
+    nearer. matching: cosines of single words in their context."""
+    from limbeck.engine import rank
+    from limbeck.engine.reading import read
+
+    asked = read([list(zip(query, ASKED, strict=False))])[0]
+    known = read([meaning_parts(card) for card in cards], file=cache_folder() / "cards.safetensors")
+    mean = asked.mean(0, 1) if len(query) > 1 else asked.mean()
+    return {
+        "words": rank.by_words(stems("\n".join(query)), [words_text(card) for card in cards]),
+        "meaning": rank.nearest_part(mean, known, 1),
+        "matching": rank.by_matching(asked, known, STOP),
+    }
 
 
 def ordinal(n: int) -> str:

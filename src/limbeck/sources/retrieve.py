@@ -44,6 +44,7 @@ def opened(sources: Sequence[str]) -> dict[str, Source]:
 
 def search(task: Task, sources: dict[str, Source], limits: Limits, ask: Ask | None = None, k: int = 25, query: str | None = None) -> Search:
     """One pool over all sources. A source that cannot be reached is said and passed over, while another brings cards."""
+    parts = rank_data.query_parts(task, query)
     query = query or rank_data.query_of(task)
     done = Search()
     pool: list[Dataset] = []
@@ -57,7 +58,7 @@ def search(task: Task, sources: dict[str, Source], limits: Limits, ask: Ask | No
     if failures and not pool:
         raise failures[0]
     pool, done.dropped = sift(pool, limits)
-    ranked = rank_data.rank(query, pool)[: k + k // 2]
+    ranked = rank_data.rank(parts, pool)[: k + k // 2]
     found, folded = rank_data.fold(ranked, local_rows(ranked, sources), frozenset(spec for spec, source in sources.items() if source.local))
     done.dropped += folded
     done.said += [f"{one.source}: {one.reason}, folded" for one in folded]

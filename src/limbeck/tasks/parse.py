@@ -14,6 +14,8 @@ from limbeck.tasks.demonstrations import find_demonstrations
 from limbeck.tasks.labels import asks_for_label, best_set, find_label_sets
 from limbeck.types import Demonstration, Example, Kind, Task
 
+LIKE_CODE = "the outputs look like code: compared by characters (chrf)"
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -68,7 +70,7 @@ def settle(name: str, reading: Reading, rows: Sequence[Example] = (), kind: str 
         notes += [] if schema else ["no schema in the prompt, no JSON objects in the rows: any object counts as well-formed"]
     elif chosen is Kind.TEXT and kinds.looks_like_code(outputs):
         metric = "chrf"
-        notes.append("the outputs look like code: compared by characters (chrf)")
+        notes.append(LIKE_CODE)
     return Task(
         name=name, instruction=reading.instruction, kind=chosen, labels=labels, output_schema=schema, low=low, high=high, metric=metric,
         demonstrations=reading.demonstrations, language=reading.language, notes=(*reading.notes, *notes),

@@ -4,13 +4,14 @@ They know nothing; they learn eight rows by heart in seconds. A toy folder is a 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
     BertModel,
@@ -25,6 +26,7 @@ from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ
 from limbeck.types import Example, Kind, Task
 
 SPECIAL = ("[PAD]", "[UNK]", "[BEG]", "[END]")
+AROUND = {ENCODER: "[BEG] $A [END]", SEQ2SEQ: "$A [END]", CAUSAL: "[BEG] $A"}
 WORDS = [
     "the",
     "a",
@@ -106,10 +108,11 @@ WORDS = [
 ]
 
 
-def toy(folder: Path, family: str = ENCODER, texts: Sequence[str] = (), seed: int = 0) -> Path:
-    """Writes a random model of the family to the folder, and returns it. texts: whatever words the tokenizer shall know more."""
+def toy(folder: Path, family: str = ENCODER, texts: Sequence[str] = (), seed: int = 0, *, byte_level: bool = False) -> Path:
+    """Writes a random model of the family to the folder, and returns it. texts: whatever words the tokenizer shall know more.
+    byte_level: its tokenizer keeps every text as it is, JSON too, at the cost of more tokens."""
     torch.manual_seed(seed)
-    tokenizer = toy_tokenizer(texts, family)
+    tokenizer = (byte_tokenizer if byte_level else toy_tokenizer)(texts, family)
     model = make_model(family, len(tokenizer))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -122,8 +125,23 @@ def toy_tokenizer(texts: Sequence[str] = (), family: str = ENCODER) -> Any:
     inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*SPECIAL, *words])}, unk_token="[UNK]"))
     inner.normalizer = normalizers.Lowercase()
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), behavior="removed", invert=True)
-    around = {ENCODER: "[BEG] $A [END]", SEQ2SEQ: "$A [END]", CAUSAL: "[BEG] $A"}[family]
-    inner.post_processor = processors.TemplateProcessing(single=around, special_tokens=[("[BEG]", 2), ("[END]", 3)])
+    inner.post_processor = processors.TemplateProcessing(single=AROUND[family], special_tokens=[("[BEG]", 2), ("[END]", 3)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", bos_token="[BEG]", eos_token="[END]", model_max_length=128
+    )
+
+
+def byte_tokenizer(texts: Sequence[str] = (), family: str = ENCODER) -> Any:
+    """Byte-level BPE, its merges learnt from the texts; special tokens as in `toy_tokenizer`."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    every = [*texts, *WORDS, "Input: ", "\n\nAnswer:", ' {"', '": "', '", "', '"}'] * 2
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner.train_from_iterator(
+        every, trainers.BpeTrainer(vocab_size=800, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
+    )
+    inner.post_processor = processors.TemplateProcessing(single=AROUND[family], special_tokens=[("[BEG]", 2), ("[END]", 3)])
     return PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", bos_token="[BEG]", eos_token="[END]", model_max_length=128
     )
@@ -146,7 +164,7 @@ def make_model(family: str, vocabulary: int) -> Any:
     )
 
 
-# ---- eight rows to learn by heart, of each kind but fields ----------------------------------------------------------------
+# ---- eight rows to learn by heart, of each kind -------------------------------------------------------------------------
 
 _INPUTS = (
     "my kettle leaks", "the lamp is broken", "where is my parcel", "the parcel is late",
@@ -171,6 +189,14 @@ def eight_rows(kind: Kind) -> tuple[Task, list[Example]]:
         answers = ("tea cup", "cold water", "good", "the card is lost", "tea", "cash", "cold tea", "please return it")
         rows = [Example(id=str(i), input=text, output=answers[i]) for i, text in enumerate(_INPUTS)]
         return Task(name="toy", instruction="Say it.", kind=kind, metric="exact_match"), rows
+    if kind is Kind.FIELDS:  # for a toy with byte_level; the keys in order of the alphabet
+        things, where = ("kettle", "lamp", "door", "card"), ("shop", "bank")
+        objects = [{"lost": i % 3 == 0, "n": i * 7 % 5, "thing": things[i * i % 4], "where": where[i // 3 % 2]} for i in range(8)]
+        rows = [Example(id=str(i), input=text, output=json.dumps(objects[i])) for i, text in enumerate(_INPUTS)]
+        types = {"thing": "string", "where": "string", "n": "integer", "lost": "boolean"}
+        schema = {"type": "object", "properties": {k: {"type": t} for k, t in types.items()}, "required": list(types)}
+        schema = json.dumps({**schema, "additionalProperties": False})
+        return Task(name="toy", instruction="Fill in.", kind=kind, output_schema=schema, metric="field_f1"), rows
     assert kind is Kind.SCORE
     rows = [Example(id=str(i), input=text, output=f"{(i * 5) % 8 / 2:g}") for i, text in enumerate(_INPUTS)]
     return Task(name="toy", instruction="Rate.", kind=kind, low=0, high=4, metric="spearman"), rows
