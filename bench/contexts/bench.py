@@ -25,7 +25,8 @@ sys.path.insert(0, str(HERE.parent))
 
 from common import data, save  # noqa: E402
 
-from limbeck.contexts.passages import WAYS, PassageIndex, build, index_words, save_array, write_passages  # noqa: E402
+from limbeck.contexts.passages import build, index_words, save_array, write_passages  # noqa: E402
+from limbeck.contexts.search import WAYS, PassageIndex  # noqa: E402
 
 DRAWS, SEED, K = 10_000, 0, 5
 PASSAGES, EMBEDDED, QUERIES, WORDS, VOCABULARY = 1_000_000, 20_000, 200, 40, 200_000

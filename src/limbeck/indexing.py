@@ -11,7 +11,8 @@ from typing import Any
 
 from limbeck import registry, stats
 from limbeck.contexts import documents
-from limbeck.contexts.passages import WAYS, PassageIndex, build
+from limbeck.contexts.passages import build
+from limbeck.contexts.search import WAYS, PassageIndex
 from limbeck.curate.leak_docs import told
 from limbeck.errors import UsageError
 from limbeck.log import Log
@@ -117,7 +118,6 @@ def find_index(
         ],
         note=lambda done, total, what: log.progress("index", done, total, what),
     )
-    passages = [(p.document, p.shown) for p in index.passages()]
     inputs = {
         "index": index.facts["digest"],
         "meaning": index.facts["meaning"],
@@ -125,6 +125,7 @@ def find_index(
     }
     path = folder.path / "2-index" / "docs-rows.json"
     if not folder.is_done("index", inputs):
+        passages = [(p.document, p.shown) for p in index.passages()]
         held_out = told([*rows["dev"], *rows["test"]], passages)
         index.leave_out({n: f"it holds the row {row_id}" for row_id, numbers in held_out.items() for n in numbers})
         own = told(rows["train"], passages)

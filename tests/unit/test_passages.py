@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from limbeck.contexts import documents, passages
-from limbeck.contexts.passages import K, PassageIndex, best, build, fuse, words_of
+from limbeck.contexts.passages import build
+from limbeck.contexts.search import K, PassageIndex, best, fuse, words_of
 from limbeck.errors import ModelError, UsageError
 
 DOCS = {
@@ -202,3 +203,10 @@ def test_documents_without_text_are_refused(tmp_path):
     (tmp_path / "docs" / "a.md").write_text(" \n")
     with pytest.raises(UsageError, match="there is no text in it"):
         build(tmp_path / "index", tmp_path / "docs")
+
+
+def test_with_more_time_another_day_the_passages_are_embedded_after_all(docs, tmp_path):
+    (docs / "long.txt").write_text("\n\n".join(f"Paragraph {i} " + "word " * 98 for i in range(2 * passages.BLOCK)))
+    assert not build(tmp_path / "index", docs, embed=Embed(), budget_s=0.0).facts["meaning"]
+    assert not build(tmp_path / "index", docs, embed=Embed(), budget_s=0.0).facts["meaning"], "the same again"
+    assert build(tmp_path / "index", docs, embed=Embed(), budget_s=60.0).facts["meaning"]

@@ -1,4 +1,4 @@
-"""The index over a folder of documents: by words (BM25) and by meaning (embeddings), both fused by reciprocal rank.
+"""Documents -> the index over them: passages, BM25, embeddings. Built anew only as far as something changed.
 
     documents/<sha>.jsonl         the passages of one document, kept, so that an unchanged file is read once
     passages.jsonl, -offsets.npy  every passage, and where its line begins
@@ -14,53 +14,27 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
-import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from limbeck.contexts import documents
 from limbeck.contexts.chunks import OVERLAP, WORDS, Document, Passage, chunk
-from limbeck.errors import MissingExtra, ModelError, UsageError
+from limbeck.contexts.search import LEFT_OUT, MANIFEST, NAMES, Embed, PassageIndex, passage_from, words_of
+from limbeck.errors import MissingExtra, UsageError
 from limbeck.need import need
-from limbeck.run import room_on_disk, write_bytes, write_json
+from limbeck.run import room_on_disk, sha_of_file, write_bytes, write_json
 from limbeck.types import sha_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-MANIFEST, LEFT_OUT = "passages.json", "passages-left-out.json"
-WAYS = ("fused", "words", "meaning")
-K = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
-DEPTH = 100  # so many of each ranking are fused
 K1, B = 1.5, 0.75  # of BM25, in the form that Lucene has
 BLOCK = 256  # texts that are embedded at a time: what a kill can cost
-NAMES = {
-    "data_name": "passages-words-data.npy",
-    "indices_name": "passages-words-indices.npy",
-    "indptr_name": "passages-words-indptr.npy",
-    "vocab_name": "passages-words-vocab.json",
-    "params_name": "passages-words-params.json",
-    "nnoc_name": "passages-words-nnoc.npy",
-}
 
-Embed = Callable[[Sequence[str]], "np.ndarray"]  # n texts -> (n, d), rows of length 1
 Note = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Hit:
-    """number: of the passage. score: of the way that found it; higher is better."""
-
-    number: int
-    score: float
-
-
-# ---- building --------------------------------------------------------------------------------------------------------
 
 
 def build(
@@ -84,11 +58,14 @@ def build(
     files = [f for f in documents.find_files(docs) if not any(f.resolve().is_relative_to(path) for path in apart)]
     root = docs if docs.is_dir() else docs.parent
     read = [(path, path.relative_to(root).as_posix()) for path in files]
-    shas = {name: hashlib.sha256(path.read_bytes()).hexdigest() for path, name in read}
+    shas = {name: sha_of_file(path) if path.suffix.lower() in documents.READERS else "" for path, name in read}
     how = {"words": words, "overlap": overlap, "embedder": embedder if embed else "", "reader": documents.VERSION}
     inputs = sha_of({"files": shas, **how})
-    if (folder / MANIFEST).is_file() and (there := PassageIndex(folder)).facts["inputs"] == inputs:
-        return there
+    if (folder / MANIFEST).is_file():
+        there = PassageIndex(folder)
+        enough = there.facts["meaning"] or embed is None or budget_s <= there.facts["budget_s"]
+        if there.facts["inputs"] == inputs and enough:
+            return there
     (folder / MANIFEST).unlink(missing_ok=True)
     passages: list[Passage] = []
     skipped: list[dict[str, str]] = []
@@ -120,7 +97,8 @@ def build(
         save_array(folder / "passages-vectors.npy", vectors)
     (folder / LEFT_OUT).unlink(missing_ok=True)
     facts = {"documents": len(counts), "passages": len(passages), "skipped": skipped, "meaning": vectors is not None, "why": why}
-    write_json(folder / MANIFEST, {"format": 1, "inputs": inputs, "digest": digest, **how, **facts})
+    had = min(budget_s, 1e9)  # for embedding: with more another time, it is tried again
+    write_json(folder / MANIFEST, {"format": 1, "inputs": inputs, "digest": digest, "budget_s": had, **how, **facts})
     return PassageIndex(folder)
 
 
@@ -135,10 +113,6 @@ def passages_of(path: Path, name: str, cache: Path, words: int, overlap: int) ->
 
 def lines_of(passages: Sequence[Passage]) -> bytes:
     return "".join(json.dumps(asdict(p), ensure_ascii=True) + "\n" for p in passages).encode()
-
-
-def passage_from(line: dict[str, Any]) -> Passage:
-    return Passage(**{**line, "headings": tuple(line["headings"])})
 
 
 def write_passages(folder: Path, passages: Sequence[Passage]) -> str:
@@ -158,11 +132,6 @@ def save_array(path: Path, array: np.ndarray) -> None:
     held = io.BytesIO()
     np.save(held, array, allow_pickle=False)
     write_bytes(path, held.getvalue())
-
-
-def words_of(text: str) -> list[str]:
-    """Lower-cased letters and digits; no stemming, no stop words: documents are of any language."""
-    return re.findall(r"\w+", text.lower())
 
 
 def index_words(folder: Path, texts: Sequence[str]) -> None:
@@ -191,134 +160,3 @@ def embedded(texts: Sequence[str], embed: Embed, budget_s: float, note: Note) ->
         if done < len(texts) and foreseen > budget_s:
             return None, f"embedding {len(texts):,} passages would take {foreseen:.0f} s, and there are {budget_s:.0f}: words alone"
     return np.concatenate(parts), ""
-
-
-# ---- searching -------------------------------------------------------------------------------------------------------
-
-
-class PassageIndex:
-    """An index on disk, opened. facts: the manifest. Arrays are mapped, passages read when they are asked for."""
-
-    def __init__(self, folder: Path, embed: Embed | None = None):
-        """embed: of queries, None = the encoder that the index was built with. Raises ModelError where it is damaged."""
-        self.folder, self._embed = folder, embed
-        try:
-            self.facts: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-            left = folder / LEFT_OUT
-            self.left_out: dict[int, str] = {int(k): v for k, v in json.loads(left.read_bytes()).items()} if left.is_file() else {}
-        except (OSError, ValueError) as error:
-            raise ModelError(f"there is no index of passages in {folder}", str(error), "run again with --docs DIR") from error
-
-    def __len__(self) -> int:
-        return int(self.facts["passages"])
-
-    @property
-    def digest(self) -> str:
-        """Of all that decides what a search finds."""
-        return sha_of([self.facts["digest"], self.facts["embedder"], self.facts["meaning"], sorted(self.left_out)])
-
-    def passage(self, number: int) -> Passage:
-        start, end = int(self.offsets[number]), int(self.offsets[number + 1])
-        with (self.folder / "passages.jsonl").open("rb") as file:
-            file.seek(start)
-            return passage_from(json.loads(file.read(end - start)))
-
-    def passages(self) -> list[Passage]:
-        with (self.folder / "passages.jsonl").open("rb") as file:
-            return [passage_from(json.loads(line)) for line in file]
-
-    def leave_out(self, numbers: dict[int, str]) -> None:
-        """From here on no search finds these: {number: why}."""
-        if numbers != self.left_out:
-            write_json(self.folder / LEFT_OUT, {str(k): v for k, v in sorted(numbers.items())})
-            self.left_out = dict(numbers)
-
-    def copy_to(self, folder: Path) -> None:
-        with room_on_disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in sorted(self.folder.glob("passages*")):
-                shutil.copyfile(file, folder / file.name)
-
-    def search(
-        self, queries: Sequence[str], n: int, way: str = "fused", without: Sequence[Collection[int]] | None = None
-    ) -> list[list[Hit]]:
-        """At most n hits per query, best first; equal ones in the order of the documents. way: fused | words | meaning; fused
-        is words where the index has no embeddings. without: per query, passages that it may not find."""
-        assert way in WAYS, f"{way} is none of {WAYS}"
-        hidden = [{*self.left_out, *(without[i] if without else ())} for i in range(len(queries))]
-        depth = n if way != "fused" else max(n, DEPTH)
-        by_words = [self.by_words(q, depth, gone) for q, gone in zip(queries, hidden, strict=True)] if way != "meaning" else []
-        if way == "words" or (way == "fused" and not self.facts["meaning"]):
-            return [hits[:n] for hits in by_words]
-        by_meaning = self.by_meaning(queries, depth, hidden)
-        if way == "meaning":
-            return by_meaning
-        pairs = zip(by_words, by_meaning, strict=True)
-        return [fuse([h.number for h in one], [h.number for h in other])[:n] for one, other in pairs]
-
-    def by_words(self, query: str, n: int, hidden: Collection[int] = ()) -> list[Hit]:
-        """BM25; a passage without a word of the query is no hit."""
-        known = self.words.get_tokens_ids(words_of(query))
-        if not known:
-            return []
-        scores = self.words.get_scores_from_ids(known)
-        return best(scores, n, hidden, above=0.0)
-
-    def by_meaning(self, queries: Sequence[str], n: int, hidden: Sequence[Collection[int]]) -> list[list[Hit]]:
-        """Cosine. Raises UsageError where the index has no embeddings."""
-        if not self.facts["meaning"]:
-            raise UsageError("this index has no embeddings", self.facts["why"] or "words alone", "--set retrieval=words")
-        if not queries:
-            return []
-        vectors = self.embed_queries(queries)
-        return [best((self.vectors @ vector).round(6), n, gone) for vector, gone in zip(vectors, hidden, strict=True)]
-
-    def embed_queries(self, queries: Sequence[str]) -> np.ndarray:
-        if self._embed is not None:
-            return self._embed(queries)
-        from limbeck.engine.embed import embed
-
-        return embed(queries, self.facts["embedder"], cached=len(queries) > 1)  # one alone is told what it costs
-
-    @cached_property
-    def words(self) -> Any:
-        return need("bm25s", extra="data").BM25.load(str(self.folder), mmap=True, load_corpus=False, show_progress=False, **NAMES)
-
-    @cached_property
-    def offsets(self) -> np.ndarray:
-        return self.array("passages-offsets.npy")
-
-    @cached_property
-    def vectors(self) -> np.ndarray:
-        return self.array("passages-vectors.npy")
-
-    def array(self, name: str) -> np.ndarray:
-        import numpy as np
-
-        return np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-
-
-def best(scores: np.ndarray, n: int, hidden: Collection[int] = (), above: float = float("-inf")) -> list[Hit]:
-    """The n highest above a floor; ties in order of their numbers, so that a search is the same on any machine."""
-    import numpy as np
-
-    scores = np.array(scores, np.float64)
-    if hidden:
-        scores[list(hidden)] = -np.inf
-    if n < len(scores):
-        floor = np.partition(scores, len(scores) - n)[len(scores) - n]
-        places = np.nonzero(scores >= max(floor, np.finfo(np.float64).min))[0]
-    else:
-        places = np.nonzero(np.isfinite(scores))[0]
-    places = places[scores[places] > above]
-    order = places[np.lexsort((places, -scores[places]))][:n]
-    return [Hit(int(i), float(scores[i])) for i in order]
-
-
-def fuse(*rankings: Sequence[int], k: int = K) -> list[Hit]:
-    """Sum over rankings of 1 / (k + rank), ranks from 1; what a ranking does not hold gets nothing from it."""
-    total: dict[int, float] = {}
-    for ranking in rankings:
-        for rank, number in enumerate(ranking, 1):
-            total[number] = total.get(number, 0.0) + 1 / (k + rank)
-    return [Hit(number, score) for number, score in sorted(total.items(), key=lambda item: (-item[1], item[0]))]
