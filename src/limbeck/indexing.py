@@ -120,19 +120,22 @@ def find_index(
     )
     inputs = {
         "index": index.facts["digest"],
-        "meaning": index.facts["meaning"],
+        "meaning": index.facts["meaning"] and index.facts["embedder"],
         "rows": {name: sha_of([(r.id, r.input, r.output, r.answers, r.passage) for r in some]) for name, some in rows.items()},
     }
     path = folder.path / "2-index" / "docs-rows.json"
     if not folder.is_done("index", inputs):
         passages = [(p.document, p.shown) for p in index.passages()]
         held_out = told([*rows["dev"], *rows["test"]], passages)
-        index.leave_out({n: f"it holds the row {row_id}" for row_id, numbers in held_out.items() for n in numbers})
+        left_out = {str(n): f"it holds the row {row_id}" for row_id, numbers in held_out.items() for n in numbers}
+        index.leave_out(left_out)
         own = told(rows["train"], passages)
-        facts = {"own": own, "told": len(held_out), "measured": measure(index, task, rows["test"], passages)}
+        measured = measure(index, task, rows["test"], passages)
+        facts = {"own": own, "told": len(held_out), "left_out": left_out, "measured": measured}
         write_json(path, facts)
         folder.mark_done("index", inputs, [path], **facts)
     facts = folder.facts("index")
+    index.leave_out(facts["left_out"])  # an index that was put together again knows nothing of it
     said = summary(index, settings, facts)
     for text in said["said"]:
         log.event("note", text=text)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,11 +77,12 @@ class PassageIndex:
         with (self.folder / "passages.jsonl").open("rb") as file:
             return [passage_from(json.loads(line)) for line in file]
 
-    def leave_out(self, numbers: dict[int, str]) -> None:
+    def leave_out(self, numbers: Mapping[Any, str]) -> None:
         """From here on no search finds these: {number: why}."""
-        if numbers != self.left_out:
-            write_json(self.folder / LEFT_OUT, {str(k): v for k, v in sorted(numbers.items())})
-            self.left_out = dict(numbers)
+        left_out = {int(number): why for number, why in numbers.items()}
+        if left_out != self.left_out:
+            write_json(self.folder / LEFT_OUT, {str(k): v for k, v in sorted(left_out.items())})
+            self.left_out = left_out
 
     def copy_to(self, folder: Path) -> None:
         with room_on_disk(folder):
