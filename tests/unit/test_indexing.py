@@ -12,6 +12,8 @@ from limbeck.curate.leak_docs import told
 from limbeck.engine.reader import Reader
 from limbeck.errors import UsageError
 from limbeck.estimate import expected_passages
+from limbeck.log import Log
+from limbeck.run import RunFolder
 from limbeck.types import Example, Kind, Prediction, Settings, Task
 
 LABEL = Task(name="t", instruction="Sort it.", kind=Kind.LABEL, labels=("lost_card", "other"), metric="accuracy")
@@ -160,6 +162,35 @@ def test_a_reader_cites_what_it_read_and_says_where_the_answer_stands(shop):
     assert first.detail == "the answer stands in [1]" and first.latency_ms >= 1.0
     assert nothing.text == "nothing" and nothing.passages == () and nothing.detail == ""
     assert [p.text for p in reader.predict([ROWS[1].blind(), ROWS[0].blind()])] == ["Jena", "Ulm"]
+
+
+# ---- the step ----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_gives_rows_away_stays_out_also_when_the_index_is_put_together_again(tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "rows.csv").write_text("text,town\nwhere is the kettle made,Ulm\nwhere is the lamp made,Jena\n")
+    (docs / "a.md").write_text("# Towns\n\nThe kettle is made in Ulm and the lamp in Jena.\n")
+    recipe = recipes.with_values(recipes.parse("prompt+rag:3@teacher"), TEXT, recipes.Sizes(1, 0, 1, 0, 0, 20.0, 0), {"retrieval": "words"})
+    rows = {"train": [ROWS[0]], "dev": [], "test": [ROWS[1]]}
+
+    def look():
+        settings = Settings(prompt="p.md", docs=str(docs))
+        return indexing.find_index(RunFolder(tmp_path / "run").create(), settings, TEXT, [recipe], rows, Log())
+
+    library, said = look()
+    assert said["left_out"] == 1 and "they hold 1 dev or test rows" in " ".join(said["said"])
+    (planted,) = library.index.left_out
+    assert "Jena" in library.index.passage(planted).text
+    shown = library.with_passages(recipe, [ROWS[0], Example(id="new", input="where is the kettle made")])
+    assert not any("town: Ulm" in p for p in shown[0].passages), "a training row sees its own record"
+    assert any("town: Ulm" in p for p in shown[1].passages), "a new input does not"
+    (docs / "more.bin").write_bytes(b"1")  # the files have changed, the passages have not
+    again, _ = look()
+    assert again.index.left_out == library.index.left_out and again.digest == library.digest
+    (docs / "a.md").write_text("# Towns\n\nOther words.\n")
+    assert look()[0].digest != library.digest
 
 
 # ---- the grammar, and what is refused ------------------------------------------------------------------------------------------
