@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from limbeck import provenance, reasoning, registry, stats, synthetic
+from limbeck import controls, provenance, reasoning, registry, stats, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
@@ -30,23 +30,53 @@ FURTHER = {
 
 
 def choose(task: Task, records: Sequence[Record], dev: Sequence[Example], answers: dict[str, list[Prediction]]) -> Choice:
-    """The best dev value among students, and among baselines and prompts; on a tie the one named first (the cheaper)."""
+    """The best dev value among students, and among baselines and prompts; on a tie the one named first (the cheaper). A
+    student that learns from rationales is taken only where dev says that it beats its best control, or where there is no
+    other student."""
     metric: Metric = registry.take("metrics", task.metric)
-    values: dict[str, float] = {}
-    best: dict[bool, tuple[float, str]] = {}
-    for record in records:
-        if record.state != "ok" or (value := figure(metric, task, dev, answers[record.recipe.id])) is None:
-            continue
-        values[record.recipe.id] = value
-        rank = -value if metric.lower_is_better else value
-        side = record.group == "student"
-        if side not in best or rank > best[side][0]:
-            best[side] = (rank, record.recipe.id)
+    values = {
+        r.recipe.id: value for r in records if r.state == "ok" and (value := figure(metric, task, dev, answers[r.recipe.id])) is not None
+    }
+    ranked = [(-values[r.recipe.id] if metric.lower_is_better else values[r.recipe.id], r) for r in records if r.recipe.id in values]
+    students = [(rank, r) for rank, r in ranked if r.group == "student"]
+    said = findings(task, [r.recipe for _, r in students], dev, answers)
+    sure = [(rank, r) for rank, r in students if r.recipe.id not in said or said[r.recipe.id].recommended]
+    others = [(rank, r) for rank, r in ranked if r.group != "student"]
+    best_student, best_baseline = (max(side, key=lambda item: item[0], default=None) for side in (sure or students, others))
     return Choice(
-        best_student=best[True][1] if True in best else None,
-        best_baseline=best[False][1] if False in best else None,
+        best_student=best_student[1].recipe.id if best_student else None,
+        best_baseline=best_baseline[1].recipe.id if best_baseline else None,
         dev=values,
     )
+
+
+def findings(
+    task: Task, recipes: Sequence[Recipe], dev: Sequence[Example], answers: dict[str, list[Prediction]]
+) -> dict[str, controls.Finding]:
+    """Of every recipe that learns from rationales: its answers on dev against those of its best control in this run."""
+    metric: Metric = registry.take("metrics", task.metric)
+    sign = -1.0 if metric.lower_is_better else 1.0
+    whole = [r for r in recipes if len(answers.get(r.id, ())) == len(dev) > 0]
+    found: dict[str, controls.Finding] = {}
+    for recipe in recipes:
+        if not controls.learns_from_rationales(recipe):
+            continue
+        found[recipe.id] = controls.Finding(grade=controls.Grade.UNTESTED, ours=recipe.text)
+        rivals = [
+            (sign * value, r)
+            for r in controls.controls_of(recipe, whole)
+            if (value := figure(metric, task, dev, answers[r.id])) is not None
+        ]
+        if not rivals or recipe not in whole:
+            continue
+        best = max(rivals, key=lambda item: item[0])[1]
+        if (gap := versus(task, dev, answers[recipe.id], answers[best.id], best.text, seed=0)) is not None:
+            low, high = sorted((sign * gap.low, sign * gap.high))
+            found[recipe.id] = controls.Finding(
+                grade=controls.grade(low, high, seeds=1), ours=recipe.text, control=best.text, difference=sign * gap.difference,
+                low=low, high=high, by_seed=(sign * gap.difference,), controls={r.text: value for value, r in rivals}, rows=len(dev),
+            )  # fmt: skip
+    return found
 
 
 def figure(metric: Metric, task: Task, rows: Sequence[Example], found: Sequence[Prediction]) -> float | None:
@@ -219,6 +249,8 @@ def build_report(folder: RunFolder) -> Report:
     asked = [(i, names[i]) for i in (best, best_prompt(rows, task)) if i in test_answers]
     gaps = synthetic.gaps(task.metric, lambda some, found: statistic(task, some, found), test, test_answers, asked, human, seed)
     verdict += synthetic.sentence(test, gaps, human)
+    said = findings(task, [r.recipe for r in dev_records if r.state == "ok"], dev, dev_answers)
+    verdict += "".join(f" {controls.advice(recipe, said[recipe.id], task.metric)}" for recipe in recipes if recipe.id in said)
     warnings = [
         *run.get("warnings", []),
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),

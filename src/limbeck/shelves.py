@@ -69,6 +69,8 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "bases": {
         "minilm": ("limbeck.bases.embedded:MINILM", "all-MiniLM-L6-v2, 22.7M parameters, Apache-2.0, embedded"),
+        "tiny": ("limbeck.bases.embedded:TINY", "encoder-decoder of our own, 1.9M parameters: a toy to try and test with, embedded"),
+        "tiny-lm": ("limbeck.bases.embedded:TINY_LM", "decoder-only of our own, 1.9M parameters: a toy to try and test with, embedded"),
     },
 }
 

@@ -40,6 +40,7 @@ HALLWAY = {
     "stats",
     "supply",
     "verdict",
+    "controls",
 }
 DOORS = {"cli", "serve", "web", "testing", "bench", "__init__"}
 FLOOR = {name: level for level, names in enumerate((GROUND, ENGINE, ROOMS, HALLWAY, DOORS)) for name in names}

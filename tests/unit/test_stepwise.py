@@ -326,7 +326,7 @@ def test_an_oracle_gets_every_row_right_in_every_format_and_is_never_asked_for_a
             found.append([Likelihood(0.0 if ids[one.given :][: len(gold)] == gold else -9.0, 0.0, 1) for ids in one.answers])
         return found
 
-    def think(model: Any, tokenizer: Any, family: str, prompts: Any, tokens: int, **more: Any) -> list[Decoded]:
+    def think(model: Any, tokenizer: Any, family: str, prompts: Any, tokens: int, *how: Any, **more: Any) -> list[Decoded]:
         asked.extend([*p, *more["lead"]] for p in prompts)
         return [Decoded("it is hot", "stop", 4, tuple(thought)) for _ in prompts]
 

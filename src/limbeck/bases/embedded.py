@@ -38,3 +38,28 @@ MINILM = Embedded(
     max_length=256,  # sentence_bert_config.json; the positions go to 512
     source="sentence-transformers/all-MiniLM-L6-v2",
 )
+
+
+def shipped_folder(name: str) -> Path:
+    """Inside this package; made by bench/pretrain. Its README.md says what it learnt from."""
+    return Path(__file__).resolve().parent / name
+
+
+TINY = Embedded(
+    name="tiny",
+    folder=lambda: shipped_folder("tiny"),
+    sha256="8c9330400bff48153ee02bad6e62610d83f4fb7785119493edcba70f8b935155",
+    licence="apache-2.0",
+    family="seq2seq",
+    max_length=512,
+    source="bench/pretrain",
+)
+TINY_LM = Embedded(
+    name="tiny-lm",
+    folder=lambda: shipped_folder("tiny_lm"),
+    sha256="205015df5e608a98b78146b3cec0964248dbb9edf6fd4c1f4a5f7884590dc081",
+    licence="apache-2.0",
+    family="causal",
+    max_length=512,
+    source="bench/pretrain",
+)

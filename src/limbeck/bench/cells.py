@@ -12,6 +12,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,6 +71,36 @@ def cells(folder: Path, full: bool = False, only: Sequence[str] = ()) -> list[Ce
                     continue
                 found.append(Cell(name, data, seed, config, folder / "results" / name / f"{data}-{seed}.json"))
     return found
+
+
+@contextmanager
+def claimed(cell: Cell) -> Iterator[bool]:
+    """Whether the cell is ours to run: False where it has been run, or where another process that lives is at it."""
+    claim = cell.file.with_suffix(".running")
+    claim.parent.mkdir(parents=True, exist_ok=True)
+    if claim.exists() and not alive(claim.read_text()):
+        claim.unlink(missing_ok=True)
+    try:
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        yield False
+        return
+    try:
+        claim.write_text(str(os.getpid()))
+        yield cell.result is None
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+def alive(pid: str) -> bool:
+    """Of a number in a claim; a claim that is being written counts as alive."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        pass
+    return True
 
 
 def read_set(shared: Path, name: str, split: str) -> Iterator[dict[str, Any]]:

@@ -47,6 +47,59 @@ def adapters(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
     click.echo(f"page  {tables.write_page(place, grid, 'Adapters: full fine-tuning against parameter-efficient ones')}", err=True)
 
 
+@bench.command()
+@click.option("--folder", default="bench/stepwise", metavar="DIR", help="The study: default.json, experiments/, results/.")
+@click.option(
+    "--data", "shared", metavar="DIR", help="Public data sets, one folder each (default ../shared/data, or $LIMBECK_SHARED/data)."
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Experiments, data sets, bases or shares of rows; more than once.")
+@click.option("--full", is_flag=True, help="The whole grid, not the core.")
+@click.option("--base", "places", multiple=True, metavar="NAME=PLACE", help="Where a base of the grid lies, if it is not on the shelf.")
+@click.option("--table", is_flag=True, help="Run nothing: print what there is, and draw the page.")
+def stepwise(folder: str, shared: str | None, only: tuple[str, ...], full: bool, places: tuple[str, ...], table: bool) -> None:
+    """Distilling step-by-step beside the controls that its claims need; the same command again runs what is missing."""
+    from limbeck.bench import stepgrid, steptables
+
+    place = Path(folder)
+    grid = stepgrid.grid(place, full, only)
+    if not table:
+        public = Path(shared) if shared else Path(os.environ.get("LIMBECK_SHARED", "../shared")) / "data"
+        run_stepwise(place, grid, public, dict(p.split("=", 1) for p in places))
+    click.echo(steptables.markdown(place, grid))
+    click.echo(f"page  {steptables.write(place, grid)}", err=True)
+
+
+def run_stepwise(place: Path, grid: list[Any], public: Path, bases: dict[str, str]) -> None:
+    """All cells in this process: torch is imported once. A cell that fails is missing, the grid goes on; the same command in
+    several processes shares the grid out."""
+    from limbeck.bench import cells, stepwise
+
+    default, _ = cells.read_grid(place)
+    todo = [c for c in grid if c.result is None]
+    click.echo(f"{len(grid)} cells, {len(grid) - len(todo)} there, {len(todo)} to run", err=True)
+    splits = {name: stepwise.Splits(public, name, default) for name in dict.fromkeys(c.data for c in todo)}
+    stepwise.write_teachers(place, splits)
+    for cell in todo:
+        with cells.claimed(cell) as ours:
+            if ours:
+                name = f"{time.strftime('%H:%M:%S')} {cell.data} {cell.base} {cell.rows} rows seed {cell.seed} {cell.experiment}"
+                click.echo(f"{name}: {run_stepwise_cell(cell, splits[cell.data], bases)}", err=True)
+
+
+def run_stepwise_cell(cell: Any, splits: Any, bases: dict[str, str]) -> str:
+    """What became of it, in words; its result is written where there is one."""
+    from limbeck.bench import cells, stepwise
+
+    try:
+        found = stepwise.run_cell(cell, splits, bases)
+    except Exception as failed:
+        return f"failed: {type(failed).__name__}: {' '.join(str(failed).split())[:300]}"
+    cells.write(cell, {**found, "stamp": cells.stamp(Path.cwd())})
+    best = found["best"]
+    shares = [f"{split} {best[split]['right'] / best[split]['n']:.3f}" for split in ("valid", "test")]
+    return f"{', '.join(shares)}, {found['steps']} steps in {found['train_s']:.0f} s"
+
+
 def run_one(cell: Any, public: Path) -> str:
     """The cell in a process of its own; "" or why it failed. A cell that fails is missing, the grid goes on."""
     from limbeck.bench import cells
