@@ -26,7 +26,7 @@ def reads_passages(body: dict[str, Any]) -> Any:
     if thing is None:
         return 200, completion("I cannot do that.")
     found = re.search(rf"The {thing[1]} is made in (\w+)\.", asked)
-    return 200, completion(found[1] if found else "nowhere")
+    return 200, completion(found[1] if found else "nowhere", usage=(len(asked) // 4, 2))
 
 
 @pytest.fixture(scope="module")
