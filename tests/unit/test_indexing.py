@@ -14,6 +14,7 @@ from limbeck.errors import UsageError
 from limbeck.estimate import expected_passages
 from limbeck.log import Log
 from limbeck.run import RunFolder
+from limbeck.sources.files import read_rows
 from limbeck.types import Example, Kind, Prediction, Settings, Task
 
 LABEL = Task(name="t", instruction="Sort it.", kind=Kind.LABEL, labels=("lost_card", "other"), metric="accuracy")
@@ -162,6 +163,17 @@ def test_a_reader_cites_what_it_read_and_says_where_the_answer_stands(shop):
     assert first.detail == "the answer stands in [1]" and first.latency_ms >= 1.0
     assert nothing.text == "nothing" and nothing.passages == () and nothing.detail == ""
     assert [p.text for p in reader.predict([ROWS[1].blind(), ROWS[0].blind()])] == ["Jena", "Ulm"]
+
+
+# ---- the rows ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_may_name_its_passage_and_no_predictor_sees_it(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"input": "where", "output": "Ulm", "passage": "kettle.md"}) + "\n")
+    ((row,), _) = read_rows(tmp_path / "rows.jsonl")
+    assert row.passage == "kettle.md" and row.passages is None
+    assert row.blind().passage is None
+    assert row.model_copy(update={"passages": ("It is in Ulm.",)}).blind().passages == ("It is in Ulm.",), "what was looked up is no answer"
 
 
 # ---- the step ----------------------------------------------------------------------------------------------------------------
