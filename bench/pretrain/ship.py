@@ -30,6 +30,10 @@ WHAT = {
     "tiny": "An encoder-decoder of the T5 family (gated GELU, embeddings shared by reader, writer and output).",
     "tiny-lm": "A decoder-only model of the Llama family (tied embeddings).",
 }
+FOUND = {
+    "tiny": "It has learnt the forms of answers, not yet to copy from what it reads; fine-tuned on three public sets it did no better than random weights (bench/pretrain).",
+    "tiny-lm": "It copies short answers from what it reads, on rows like its own; whether that helps on other data was not shown (bench/pretrain).",
+}
 HOW = {
     "tiny": "span corruption (15 % of the tokens, spans of mean length 3) over the plain text, then that and the mixture in equal parts",
     "tiny-lm": "the next token of the plain text, then that and the mixture in equal parts (of the mixture the answers, prompts at a tenth of the weight)",
@@ -113,6 +117,8 @@ same model with its random first weights:
 {chr(10).join(held)}
 
 Held-out rows come from the same templates with other dice.
+
+{FOUND[name]}
 
 ## Limits
 

@@ -105,7 +105,7 @@ def test_only_the_adapter_and_what_stands_beside_it_move(
     fitted = fit(replace(job, objective=own, dev=()))
     assert checked == [True] and fitted.trainable_parameters > 0
     measured = {v.name: v.value for v in fitted.measured}
-    assert measured["beside_parameters"] > 10_000 and (measured["rationales"], measured["rationales_cut"]) == (8, 0)
+    assert measured["beside_parameters"] > 10_000 and (measured["rationales_taught"], measured["rationales_cut"]) == (8, 0)
     fitted.save(tmp_path / "model")  # type: ignore[misc]
     must_agree(fitted.predictor.predict(blind(job)), load_predictor(tmp_path / "model").predict(blind(job)))
 

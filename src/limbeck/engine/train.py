@@ -81,7 +81,7 @@ def about_rationales(student: Any, features: list[dict[str, Any]], trainable: in
     told = [f for f in features if "rationale_cut" in f]
     beside = sum(p.numel() for p in checkpoint.trainable(student).values()) - trainable
     return (
-        Value(name="rationales", value=len(told), why=f"of {len(features)} rows taught one"),
+        Value(name="rationales_taught", value=len(told), why=f"of {len(features)} rows taught one"),
         Value(name="rationales_cut", value=sum(f["rationale_cut"] for f in told), why="were longer than rationale_tokens"),
         Value(name="beside_parameters", value=beside, why="trained beside the student, and were dropped"),
     )
