@@ -16,6 +16,7 @@ from typing import Any
 
 from limbeck import reasoning, registry, render
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
+from limbeck.indexing import Library, looks_up
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
@@ -69,6 +70,7 @@ class Bench:
     deadline: float = float("inf")
     rationales: dict[str, str] = field(default_factory=dict)
     alive: dict[str, Predictor] = field(default_factory=dict)  # students that are still in memory
+    library: Library | None = None  # of candidates that look things up
 
     def rows_for(self, recipe: Recipe) -> list[Example]:
         """Training rows: all there are, or those that the recipe names; with rationales, where its objective looks at them."""
@@ -97,6 +99,8 @@ class Bench:
             facts["teacher"] = self.teacher
         else:
             facts["labelled"] = len(self.labelled)
+        if looks_up(recipe) and self.library is not None:
+            facts["passages"] = self.library.digest
         if reasoning.learns(recipe):
             facts["rationales"] = sha_of([(row.id, row.rationale) for row in self.rows_for(recipe)])
         return facts
@@ -176,6 +180,9 @@ def fit(
 ) -> tuple[Record, Fitted]:
     values = {v.name: v for v in recipe.values}  # the last of a name counts
     recipe = recipe.model_copy(update={"values": tuple(values.values())})
+    library = bench.library if looks_up(recipe) else None
+    if library is not None and not adapter.needs_teacher:
+        rows, dev = library.with_passages(recipe, rows), library.with_passages(recipe, dev)
     job = FitJob(
         task=bench.task,
         recipe=recipe,
@@ -195,6 +202,7 @@ def fit(
     began = time.perf_counter()
     with peak_memory() as peak:
         fitted = fit_with(adapter, job)
+    fitted = library.wrap(recipe, fitted) if library is not None else fitted
     record = Record(
         recipe=recipe,
         group=adapter.group,
@@ -283,6 +291,8 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
         return "there is no teacher (--teacher)"
     if bench.recording and recipe.context:
         return "the teacher is a recording: it answers the same whatever stands in the prompt"
+    if looks_up(recipe) and bench.library is None:
+        return "there are no documents to look things up in (--docs DIR)"
     if not adapter.needs_teacher and not bench.rows_for(recipe):
         return "there are no rows of this kind to train on"
     if reasoning.needs(recipe) and not any(row.rationale for row in bench.rows_for(recipe)):
@@ -302,9 +312,9 @@ def write(bench: Bench, record: Record, split: str) -> Record:
 
 
 def load_model(folder: Path) -> Predictor:
-    from limbeck.engine.predict import load_predictor
+    from limbeck.engine.reader import load_student
 
-    return load_predictor(folder)
+    return load_student(folder)
 
 
 def peak_memory() -> Any:

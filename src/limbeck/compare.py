@@ -290,6 +290,7 @@ def build_report(folder: RunFolder) -> Report:
         worth_labelling=synthetic.worth_labelling(known, where, [dev_answers, test_answers], best, human),
         sources=came,
         curated=tuple(run.get("curated", ())),
+        retrieval=run.get("retrieval", {}),
         rationales=run.get("rationales", {}),
     )
 

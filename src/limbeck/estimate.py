@@ -88,7 +88,7 @@ def estimate(
             )
             seconds = seconds if remote else n * 0.002
         elif registry.take("adapters", recipe.adapter).attach is not None:
-            tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options)
+            tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options) + tokens_of(expected_passages(recipe))
             per_epoch = trained_on(recipe, sizes) * tokens / TRAIN_TOKENS_S
             seconds = per_epoch * float(recipe.value("epochs", 10)) + (sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S
             trained.append(seconds)
@@ -171,7 +171,7 @@ def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked:
         return Usd()
     rows = spread(asked or train, SAMPLE) or [made_up(task)]
     shots = picker(task, recipe, train, seed)
-    prompts = [prompt_tokens(render.messages(task, row.blind(), shots(row))) for row in rows]
+    prompts = [prompt_tokens(render.messages(task, row.blind(), shots(row), expected_passages(recipe))) for row in rows]
     schemas = [tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
     prompt, schema = sum(prompts) / len(prompts), sum(schemas) / len(schemas)
     out_low, out_high = reply_tokens(task, train)
@@ -185,6 +185,13 @@ def picker(task: Task, recipe: Recipe | None, train: Sequence[Example], seed: in
         return lambda row: ()
     pick = registry.take("contexts", rest[1] if len(rest) > 1 else "random")
     return pick(task, list(train), int(rest[0]), seed)  # type: ignore[no-any-return]
+
+
+def expected_passages(recipe: Recipe | None) -> list[str]:
+    """Stand-ins for what will be looked up: as many, and as long as a passage is on average, three quarters of the most."""
+    if recipe is None or not recipe.context.startswith("rag:"):
+        return []
+    return ["x" * round(0.75 * 6 * int(recipe.value("passage_words", 100)))] * int(recipe.context.split(":")[1])
 
 
 def reply_tokens(task: Task, rows: Sequence[Example]) -> tuple[float, float]:

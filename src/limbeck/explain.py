@@ -40,6 +40,7 @@ def explain_row(folder: RunFolder, row_id: str) -> dict[str, Any]:
                             "confidence": p.confidence,
                             "right": right,
                             "reply": p.detail,
+                            "passages": list(p.passages or ()),
                         }
                     )
     close = [

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from limbeck import candidates, compare, making, reasoning, registry, render, starting, supply
+from limbeck import candidates, compare, indexing, making, reasoning, registry, render, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
@@ -55,6 +55,7 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
         labelled = find_labels(folder, given, task, splits, plan, store, log)
         bench = set_up_bench(folder, given, task, splits, labelled, store, log, began)
         find_rationales(bench, given, plan, log)
+        find_passages(bench, given, plan, log)
         choice = find_students(bench, plan, log)
         report = write_report(folder, log, time.monotonic() - began)
         deploy(folder, bench, choice, report, log)
@@ -327,6 +328,13 @@ def set_up_bench(
         dtype=speed.get("dtype"),
         deadline=deadline,
     )
+
+
+def find_passages(bench: Bench, given: Given, plan: Plan, log: Log) -> None:
+    """The user's documents, for the candidates that look things up: 2-index/docs."""
+    rows = {"train": [*bench.train, *bench.labelled], "dev": bench.dev, "test": bench.test}
+    bench.library, said = indexing.find_index(bench.folder, given.settings, bench.task, plan.recipes, rows, log)
+    update_settings(bench.folder, retrieval=said)
 
 
 def find_students(bench: Bench, plan: Plan, log: Log) -> Choice:

@@ -60,6 +60,8 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
     """asked: the rows of dev and test, and those without a label, which a teacher would be asked about."""
     teacher = given.teacher
     usual = recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
+    if given.settings.docs and teacher is not None and not teacher.recording:
+        usual.append("prompt+rag:4@teacher")
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
     planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
     explained = teacher is not None and reasoning.wanted(planned)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import recipes, registry, render
+from limbeck import indexing, recipes, registry, render
 from limbeck.augment.rationales import check_options
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import make_splits, split_of, test_of_made
@@ -64,6 +64,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
     check_options(settings.rationale_samples, str(settings.overrides.get("keep_rationales", "agreeing")))
     warnings: list[str] = []
     rejected: list[Rejected] = []
+    indexing.check(settings, wanted, warnings)
 
     def rows_of(paths: Sequence[str], labelled: bool) -> list[Example]:
         found: list[Example] = []

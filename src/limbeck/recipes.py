@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import registry, render
+from limbeck.contexts.chunks import OVERLAP, WORDS
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Kind, Recipe, Task, Value
@@ -30,7 +31,7 @@ AXES = {
     "dpo": "objective",
     "reinforce": "objective",
 }
-SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rows": r"rows:(gold|teacher|generated)"}
+SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
 DEFAULT = {"few": ":random", "stepwise": ":separate"}  # what a modifier means without it: left out of the canonical spelling
 
 
@@ -70,6 +71,7 @@ def parse(text: str) -> Recipe:
 
 SPELLED = {  # for people
     "few": "few:8 or few:8:nearest, with 1 to 99 rows",
+    "rag": "rag:4, with 1 to 99 passages of --docs DIR",
     "rows": "rows:gold, rows:teacher or rows:generated",
     "stepwise": "stepwise, or stepwise: and one of shared, label_first, rationale_first; controls: label2x, echo, shuffled",
 }
@@ -123,7 +125,12 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
         raise UsageError(
             f"{text!r}: the weights of a teacher cannot be moved", "a teacher can only be prompted", f"{name}@minilm, or prompt@teacher"
         )
+    looks_up = recipe.context.startswith("rag:")
+    if looks_up and adapter.group == "student":
+        refuse_encoders(recipe, adapter)
     for axis in ("context", "rows", "objective"):
+        if axis == "context" and looks_up and adapter.attach is not None:
+            continue  # a student that writes reads passages before its input, in training and in use
         if getattr(recipe, axis) and axis not in adapter.modifiers:
             raise UsageError(
                 f"{text!r}: {WHY_NOT[axis].format(name=name)}",
@@ -142,6 +149,16 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
         objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
         if objective.refuse:
             objective.refuse(recipe, family_of_name(base))
+
+
+def refuse_encoders(recipe: Recipe, adapter: registry.Adapter) -> None:
+    """An encoder sees a few hundred tokens as one vector: what is right in one passage of four is not to be read off that."""
+    if adapter.attach is None or family_of_name(recipe.base) == ENCODER:
+        raise UsageError(
+            f"{recipe.text!r}: {recipe.base} is no model that reads passages and writes an answer",
+            "an encoder makes one vector of all it reads; what one passage of several says is lost in it",
+            f"full+{recipe.context}@ a base that writes, or prompt+{recipe.context}@teacher",
+        )
 
 
 WHY_NOT = {
@@ -220,11 +237,32 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         put("max_length", 256, "the length that the base was trained for; longer rows are cut and counted")
     for value in adapter.numbers(recipe, task, sizes.train) if adapter.numbers else ():
         table[value.name] = value
+    if recipe.context.startswith("rag:"):
+        looking_up(recipe, family, put)
     if recipe.objective:
         objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
         for value in objective.numbers(recipe, task, sizes.train) if objective.numbers else ():
             table[value.name] = value
     return table
+
+
+def looking_up(recipe: Recipe, family: str, put: Any) -> None:
+    """One index serves all candidates of a run; these numbers are the same in each."""
+    for name, (value, why) in LOOKING_UP.items():
+        put(name, value, why)
+    if family != ENCODER:
+        k = int(recipe.context.split(":")[1])
+        room = 384 + k * round(WORDS * TOKENS_PER_WORD)
+        put("max_length", room, f"room for an instruction, an input and {k} passages; where a base has less, the last passages go first")
+
+
+TOKENS_PER_WORD = 1.6  # with the headings and the signs around a passage
+LOOKING_UP: dict[str, tuple[Any, str]] = {
+    "passage_words": (WORDS, "words of a passage at most, cut at headings, paragraphs and sentences"),
+    "passage_overlap": (OVERLAP, "words that a passage shares with the one before: what stands at a cut is whole in one of them"),
+    "retrieval": ("fused", "words (BM25) and meaning (embeddings) by reciprocal rank; words or meaning for one alone"),
+    "embedder": ("minilm", "the encoder whose embeddings are compared"),
+}
 
 
 # read by every training, and left at engine.numbers' defaults unless --set names them
@@ -316,7 +354,7 @@ def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {"machine_usd_per_hour", "margin", "keep_rationales", *OPTIONAL}
+    found = {"machine_usd_per_hour", "margin", "keep_rationales", *OPTIONAL, *LOOKING_UP}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):

@@ -55,6 +55,9 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     "exporters": {
         "folder": ("limbeck.exporters.folder:FOLDER", "safetensors, tokenizer, task, card; loads with limbeck.load"),
     },
+    "retrievers": {
+        "docs": ("limbeck.contexts.search:PassageIndex", "rag:k with --docs DIR: BM25 and embeddings, fused by reciprocal rank"),
+    },
     "filters": {
         "declined": ("limbeck.curate.checks:declined", "rows that are a teacher's refusal instead of a row"),
         "placeholder": ("limbeck.curate.checks:placeholder", "rows with a hole that nobody filled: [Your Name], lorem ipsum"),

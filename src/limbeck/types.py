@@ -73,7 +73,9 @@ SYNTHETIC = frozenset({"generated", "teacher", "retrieved"})  # origins whose an
 
 class Example(Frozen):
     """One row. output None = not labelled. choices: this row's options (kind `choice`). confidence in [0, 1].
-    answers: every answer that is right, where there are several (kind `text`). tests: a program that an answer has to pass."""
+    answers: every answer that is right, where there are several (kind `text`). tests: a program that an answer has to pass.
+    passage: what the answer rests on, a document's name or a text, where that is known. passages: what was looked up for this
+    row, and stands before its input wherever it is read."""
 
     id: str
     input: str
@@ -84,10 +86,12 @@ class Example(Frozen):
     confidence: float | None = None
     answers: tuple[str, ...] | None = None
     tests: str | None = None
+    passage: str | None = None
+    passages: tuple[str, ...] | None = None
 
     def blind(self) -> Example:
         """The row as a predictor may see it: without answer, rationale and tests."""
-        hidden = dict.fromkeys(("output", "rationale", "confidence", "answers", "tests"))
+        hidden = dict.fromkeys(("output", "rationale", "confidence", "answers", "tests", "passage"))
         return self.model_copy(update={**hidden, "origin": Origin(kind="blind")})
 
 
@@ -182,6 +186,7 @@ class Prediction(Frozen):
     text: the canonical answer ("" unless status is ok). confidence in [0, 1]. scores: probability per allowed
     answer, where the predictor has them (at most the best ten). latency_ms: of this call alone, None where it was
     answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error.
+    passages: where those stand that were looked up for it, in the order in which they were read.
     stopped: a written answer ended by itself (False: it was cut off), None where nothing was written or nobody said."""
 
     id: str
@@ -194,6 +199,7 @@ class Prediction(Frozen):
     confidence: float | None = None
     scores: dict[str, float] | None = None
     detail: str = ""
+    passages: tuple[str, ...] | None = None
     stopped: bool | None = None
 
 
@@ -375,6 +381,7 @@ class Report(Frozen):
     worth_labelling: tuple[dict[str, Any], ...] = ()  # {id, split, input, why}, best first
     sources: tuple[Source, ...] = ()
     curated: tuple[str, ...] = ()  # what curation did, in sentences
+    retrieval: dict[str, Any] = {}  # see indexing.summary; {} where no candidate looks anything up
     rationales: dict[str, Any] = {}  # see reasoning.summary; {} where no candidate learns from rationales
 
 
@@ -410,6 +417,7 @@ class Settings(Frozen):
     sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
     votes: labelling requests per row; None: 3 for a made row, 1 for an unlabelled one. bases: so many base models of the
     catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here.
+    docs: a folder of documents that candidates with rag:k look things up in.
     rationales: whether the teacher sees a row's label when it is asked why. rationale_samples: completions per row."""
 
     prompt: str
@@ -423,6 +431,7 @@ class Settings(Frozen):
     labeller_price: Price | None = None
     votes: int | None = None
     bases: int = 0
+    docs: str | None = None
     rationales: Literal["blind", "seen"] = "blind"
     rationale_samples: int = 1
     columns: dict[str, str] = {}

@@ -25,6 +25,7 @@ HALLWAY = {
     "explain",
     "making",
     "human",
+    "indexing",
     "judging",
     "provenance",
     "reasoning",

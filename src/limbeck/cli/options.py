@@ -37,7 +37,11 @@ BUDGET = click.option("--budget", multiple=True, metavar="5usd,30min", help="Har
 SEED = click.option("--seed", type=int, help="Same seed, same rows, same run, on one machine (default 0).")
 MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 
-PATHS = ("dev", "test", "unlabelled")
+DOCS = click.option(
+    "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
+)
+
+PATHS = ("dev", "test", "unlabelled", "docs")
 KNOWN = (
     "rows",
     "dev",
@@ -49,6 +53,7 @@ KNOWN = (
     "labeller_price",
     "votes",
     "bases",
+    "docs",
     "rationales",
     "rationale_samples",
     "columns",
@@ -106,6 +111,7 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             labeller_price=parse_price(str(options["labeller_price"])) if options.get("labeller_price") is not None else None,
             votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
+            docs=options.get("docs"),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),

@@ -45,6 +45,8 @@ def predict(student: str, source: str, out: str | None, columns: str | None, mac
         )
     found = limbeck.load(str(folder)).predict(rows)
     lines = [{"id": p.id, "output": p.text, "status": str(p.status), "confidence": p.confidence} for p in found]
+    for line, p in zip(lines, found, strict=True):
+        line |= {"passages": list(p.passages)} if p.passages is not None else {}
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     if out:
         write_bytes(Path(out), text.encode())

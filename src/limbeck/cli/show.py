@@ -67,6 +67,8 @@ def explain(folder: str, row_id: str, machine: bool) -> None:
         mark = " " if line["right"] is None else "+" if line["right"] else "-"
         sure = f"  ({line['confidence']:.2f})" if line["confidence"] is not None else ""
         click.echo(f"  {mark} {line['recipe']:28} {line['text'] or '(' + line['status'] + ')'}{sure}")
+        for place, where in enumerate(line["passages"], 1):
+            click.echo(f"      [{place}] {where}")
     for other in found["near"]:
         click.echo(f"  near    {other['id']} ({other['split']}, {other['jaccard']:.2f}): {other['input'][:100]}")
 

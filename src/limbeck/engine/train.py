@@ -114,5 +114,5 @@ def members(n: int, training: loop.Training) -> loop.Progress:
 
 def fingerprint(job: FitJob, base: Base) -> str:
     """Of everything that decides the weights, so that a checkpoint of another job is never taken up."""
-    rows = [[(e.id, e.input, e.output, e.choices, e.confidence, e.rationale) for e in part] for part in (job.train, job.dev)]
+    rows = [[(e.id, e.input, e.output, e.choices, e.confidence, e.rationale, e.passages) for e in part] for part in (job.train, job.dev)]
     return sha_of([job.recipe.id, job.task.sha(), job.seed, base.sha, render.VERSION, rows])

@@ -161,6 +161,12 @@ class Reading:
         size = whole = len(prompt_ids(self.tokenizer, self.family, text))
         if size <= self.max_length:
             return text, size, whole
+        while size > self.max_length and example.passages:  # those that were found last say least
+            example = example.model_copy(update={"passages": example.passages[:-1] or None})
+            text = self.shaped(task, example, mark)
+            size = len(prompt_ids(self.tokenizer, self.family, text))
+        if size <= self.max_length:
+            return text, size, whole
         spans = self.tokenizer(example.input, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         kept = len(spans)
         while size > self.max_length and kept > 0:

@@ -16,12 +16,14 @@ from pydantic import ValidationError
 
 from limbeck import render
 from limbeck.engine.predict import StudentPredictor, load_predictor
+from limbeck.engine.reader import READER, load_student
 from limbeck.errors import ModelError, UsageError
 from limbeck.registry import Exporter
 from limbeck.run import listing, room_on_disk, sha_of_file, write_bytes, write_json
 from limbeck.types import Card, Example, Gap, Kind, Prediction, Score, Source, Task
 
 CARD, README = "student.json", "README.md"
+HOLDS_DOCUMENTS = "This folder holds the passages of your documents (passages.jsonl): it looks them up for every input."
 
 
 def write(model: Path, destination: Path, card: Card) -> list[Path]:
@@ -36,6 +38,8 @@ def write(model: Path, destination: Path, card: Card) -> list[Path]:
     if predictor.task != card.task:
         raise ModelError("the card is of another task than the model", f"{card.task.name} and {predictor.task.name}", "please report this")
     card = card.model_copy(update={"max_length": predictor.max_length, "render": render.VERSION})
+    if (destination / READER).is_file():
+        card = card.model_copy(update={"notes": (*card.notes, HOLDS_DOCUMENTS)})
     write_bytes(destination / README, readme(card).encode())
     files = sorted(p for p in destination.iterdir() if p.is_file() and p.name != CARD)
     shas = {file.name: sha_of_file(file) for file in files}
@@ -101,7 +105,7 @@ def load(path: str | Path) -> Student:
         if not file.is_file() or sha_of_file(file) != sha:
             have = f"{name} is {'not what it was when it was exported' if file.is_file() else 'missing'}"
             raise ModelError(f"the student in {folder} is damaged", have, "copy the folder again, or export it again")
-    return Student(load_predictor(folder), card)
+    return Student(load_student(folder), card)
 
 
 # ---- the card for people ---------------------------------------------------------------------------------------

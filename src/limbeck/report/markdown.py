@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import limbeck.report.format as f
 import limbeck.report.rationales as why
+import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
 from limbeck.report.terminal import used
 from limbeck.types import Report
@@ -62,6 +63,11 @@ def _blocks(report: Report) -> Iterator[str]:
     if report.curated:
         yield "## Curation"
         yield bullets(map(text, report.curated))
+    if looked_up := retrieved.said(report):
+        yield "## Retrieval"
+        yield bullets(map(text, looked_up))
+        yield tabled(retrieved.measured(report))
+        yield bullets(f"{code(name)} was not read: {text(why)}" for name, why in retrieved.skipped(report))
     if came := t.sources(report):
         yield "## Sources of the labelled rows"
         yield tabled(came)

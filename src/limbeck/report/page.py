@@ -25,6 +25,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
     ("mistakes", "Mistakes worth reading", sections.mistakes),
     ("rationales", "Rationales", sections.rationales),
     ("rows", "Rows", sections.rows),
+    ("retrieval", "Retrieval", sections.retrieval),
     ("money", "Money and time", sections.money),
     ("method", "How it was measured", sections.method),
     ("numbers", "Derived numbers", sections.derived),

@@ -8,6 +8,7 @@ from typing import Any
 import limbeck.report.figures as figures
 import limbeck.report.format as f
 import limbeck.report.rationales as why
+import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
 from limbeck.report.html import Child, Html, html, tag
 from limbeck.report.terminal import used
@@ -88,6 +89,15 @@ def rows(report: Report) -> Child:
     listed = table("Sources of the labelled rows", came[0], came[1:]) if came else None
     said = [tag("p", text) for text in report.curated]
     return (tag("p", report.split_how), tables, *said, listed) if report.split_how or tables else None
+
+
+def retrieval(report: Report) -> Child:
+    found = [tag("p", text) for text in retrieved.said(report)]
+    lines = retrieved.measured(report)
+    listed = table("The right passage among those found, on the test rows", lines[0], lines[1:]) if lines else None
+    aside = retrieved.skipped(report)
+    folded = fold("Files that were not read", table("", ("file", "why"), aside)) if aside else None
+    return [*found, listed, folded] if found else None
 
 
 def money(report: Report) -> Child:

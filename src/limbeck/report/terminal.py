@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import limbeck.report.format as f
+import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
 from limbeck.report.rationales import short
 from limbeck.types import Report
@@ -38,6 +39,9 @@ def terminal(report: Report, width: int) -> RenderableType:
         parts += [Text(), *(Text.assemble(("warning: ", "yellow"), f.clean(text)) for text in report.warnings)]
     if said := t.human(report):
         parts += [Text(), Text(f.clean(said))]
+    if looked_up := retrieved.said(report):
+        parts += [Text(), *(Text(f.clean(text)) for text in looked_up)]
+        parts += [Text(f"  {line[0]}: recall@5 {line[2]}, MRR {line[4]}") for line in retrieved.measured(report)[1:]]
     if report.synthetic_test and report.worth_labelling:
         ids = ", ".join(str(one["id"]) for one in report.worth_labelling[:5])
         parts += [Text(), Text(f.clean(f"Most worth a label of yours: {ids} (limbeck label RUN)."))]

@@ -14,7 +14,7 @@ from limbeck.errors import BadRows, UsageError
 from limbeck.sources.readers import Record, Stream, Warn, read_records
 from limbeck.types import Example, Frozen, Origin, canonical_json
 
-OURS = ("input", "output", "choices", "rationale", "id", "answers", "tests")
+OURS = ("input", "output", "choices", "rationale", "id", "answers", "tests", "passage")
 MADE = ("generated", "retrieved", "teacher")  # kinds of origin that are no human's
 _LIKELY = {  # names that other people's files use, for the suggestion in an error; never assumed
     "input": (
@@ -70,7 +70,7 @@ def read_rows(
     """(rows, rejected rows) of a .jsonl, .json, .csv, .tsv or .parquet file, .gz of the text ones too.
 
     columns: {ours: theirs} for input, output, choices, rationale, id; answers (a list, every one right); tests (a program that
-    an answer has to pass). need_output: a row without one is put aside.
+    an answer has to pass); passage (a document's name, or a text, that the answer rests on). need_output: a row without one is put aside.
     Raises UsageError for a file or a column that is not there, BadRows where no row is any good, MissingExtra for
     parquet without pyarrow."""
     path, columns = Path(path), dict(columns or {})
@@ -78,7 +78,7 @@ def read_rows(
         raise UsageError(
             f"unknown column name {unknown[0]!r} in --columns",
             did_you_mean(unknown[0], OURS),
-            "--columns input=THEIRS,output=THEIRS (also choices, rationale, id, answers, tests)",
+            "--columns input=THEIRS,output=THEIRS (also choices, rationale, id, answers, tests, passage)",
         )
     rows: list[Example] = []
     rejected: list[Rejected] = []
@@ -210,6 +210,7 @@ def example(path: Path, number: int, record: Record, columns: dict[str, str], ne
         confidence=confidence_of(record) if made else None,
         answers=as_answers(get["answers"], output),
         tests=as_text(get["tests"]).strip() or None,
+        passage=as_text(get["passage"]).strip() or None,
     )
 
 
