@@ -23,7 +23,7 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "objectives": {
         "sft": ("limbeck.objectives.sft:SFT", "supervised fine-tuning: cross-entropy, or squared error for scores"),
-        "stepwise": ("limbeck.objectives.stepwise:STEPWISE", "label and rationale as two tasks, the label deployed; stepwise:shared, controls"),
+        "stepwise": ("limbeck.objectives.stepwise:STEPWISE", "label and rationale as two tasks, the label deployed; stepwise:echo"),
     },
     "contexts": {
         "random": ("limbeck.contexts.shots:pick_random", "few:k, the same k rows for every call, balanced over labels"),

@@ -17,7 +17,7 @@ from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, Base, load_base
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.predict import predictor_of
 from limbeck.engine.rationale import RationaleDecoder
-from limbeck.engine.score import Likelihood, answer_log_probs, both_log_probs
+from limbeck.engine.score import Likelihood, answer_log_probs, both_log_probs, packable
 from limbeck.engine.start import new_student
 from limbeck.engine.writer import Reading
 from limbeck.engine.written import WriterPredictor
@@ -40,7 +40,9 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def bound(form: str, seed: int = 0, **values: object) -> Objective:
-    recipe = Recipe(adapter="full", base="x", objective=f"stepwise:{form}", values=tuple(Value(name=n, value=v, why="") for n, v in values.items()))
+    recipe = Recipe(
+        adapter="full", base="x", objective=f"stepwise:{form}", values=tuple(Value(name=n, value=v, why="") for n, v in values.items())
+    )
     return bind(recipe, seed)
 
 
@@ -49,7 +51,9 @@ def rows_of(kind: Kind) -> tuple[Task, list[Example]]:
     return task, with_rationales(rows)
 
 
-def student_of(base: Base, task: Task, rows: list[Example], form: str, **values: object) -> tuple[Any, Objective, list[dict[str, Any]], Any]:
+def student_of(
+    base: Base, task: Task, rows: list[Example], form: str, **values: object
+) -> tuple[Any, Objective, list[dict[str, Any]], Any]:
     """(student, objective, items, reading or None), without dropout."""
     objective = bound(form, dropout=0.0, **values)
     torch.manual_seed(0)
@@ -103,15 +107,18 @@ def test_the_rationale_stream_is_the_token_mean_of_transformers_own_loss(bases: 
     """One long and one short rationale; -100 on prompts and padding. A mean of row means would be another number."""
     base = load_base(bases[family])
     task, rows = rows_of(Kind.TEXT)
-    rows = [rows[0].model_copy(update={"rationale": "hot"}), rows[1].model_copy(update={"rationale": "it is not cold and not late and " * 2})]
+    rows = [
+        rows[0].model_copy(update={"rationale": "hot"}),
+        rows[1].model_copy(update={"rationale": "it is not cold and not late and " * 2}),
+    ]
     student, _, items, _ = student_of(base, task, rows, "separate")
     found = float(streams.loss(student, collate(items, 0), alpha=0.0)[0].detach())
     sums, counts = [], []
     for item in items:
         prompt, target = item["rationale_input"], item["rationale"]
         ids, labels = (prompt, target) if family == SEQ2SEQ else (prompt + target, [-100] * len(prompt) + target)
-        padded = {"input_ids": torch.tensor([ids + [0, 0]]), "attention_mask": torch.tensor([[1] * len(ids) + [0, 0]])}
-        labels = torch.tensor([labels + [-100, -100]])
+        padded = {"input_ids": torch.tensor([[*ids, 0, 0]]), "attention_mask": torch.tensor([[1] * len(ids) + [0, 0]])}
+        labels = torch.tensor([[*labels, -100, -100]])
         sums.append(float(student.backbone(**padded, labels=labels).loss.detach()) * len(target))
         counts.append(len(target))
     assert found == pytest.approx(sum(sums) / sum(counts), rel=1e-5)
@@ -129,19 +136,31 @@ def test_padding_changes_nothing(bases: dict[str, str], family: str) -> None:
     assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
 
 
+@pytest.mark.parametrize("form", ["separate", "shared"])
 @pytest.mark.parametrize("family", [SEQ2SEQ, CAUSAL])
-def test_one_pass_over_both_tasks_gives_what_two_give(bases: dict[str, str], family: str) -> None:
+def test_one_pass_over_both_tasks_gives_what_two_give(bases: dict[str, str], family: str, form: str) -> None:
+    """One row has no rationale. An encoder-decoder whose task token begins the answer decodes both in one row, too."""
     base = load_base(bases[family])
     task, rows = rows_of(Kind.TEXT)
-    student, _, items, _ = student_of(base, task, rows, "separate")
+    rows[3] = rows[3].model_copy(update={"rationale": None})
+    student, _, items, _ = student_of(base, task, rows, form)
     student.eval()
     batch = collate(items, 0)
-    groups = [tuple(batch[f"{what}_{part}"] for part in ("ids", "mask", "row")) for what in ("option", "rationale")]
+    first, second = (tuple(batch[f"{what}_{part}"] for part in ("ids", "mask", "row")) for what in ("option", "rationale"))
     inputs = (batch["input_ids"], batch["attention_mask"])
-    with torch.no_grad():
-        both = both_log_probs(student.backbone, family, *inputs, groups)  # type: ignore[arg-type]
-        for found, group in zip(both, groups, strict=True):
-            torch.testing.assert_close(found, answer_log_probs(student.backbone, family, *inputs, *group), atol=1e-5, rtol=1e-5)
+    once = packable(base.model, len(batch["input_ids"]), first[2], second[2])
+    assert once is (family == SEQ2SEQ and form == "shared")
+    both = both_log_probs(student.backbone, family, *inputs, first, second)
+    sum(part.sum() for part in both).backward()  # type: ignore[union-attr]
+    ours = {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
+    student.zero_grad()
+    for found, group in zip(both, (first, second), strict=True):
+        alone = answer_log_probs(student.backbone, family, *inputs, *group)
+        torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+        alone.sum().backward()
+    for name, p in student.named_parameters():
+        if p.grad is not None:
+            assert (ours[name] - p.grad).abs().max() <= 1e-4 * max(1.0, float(p.grad.abs().max())), name
 
 
 def test_a_row_that_counts_half_counts_half_in_both_streams(bases: dict[str, str]) -> None:
@@ -250,7 +269,7 @@ def test_every_arm_of_a_seed_has_the_same_batches(bases: dict[str, str]) -> None
 
 def test_the_decoder_sees_the_states_and_what_it_wrote_and_nothing_later() -> None:
     torch.manual_seed(0)
-    decoder = RationaleDecoder(torch.randn(5, 16), [3, 7, 9, 20, 21], 30, heads=2, layers=2, dropout=0.0).eval()
+    decoder = RationaleDecoder(torch.randn(5, 16), dict.fromkeys([3, 7, 9, 20, 21], 1), 30, heads=2, layers=2, dropout=0.0).eval()
     states, mask = torch.randn(2, 4, 16), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     ids, real = torch.tensor([[3, 7, 9, 20], [21, 3, 7, 9]]), torch.ones(2, 4, dtype=torch.int64)
     row = torch.tensor([0, 1])
@@ -307,7 +326,7 @@ def test_an_oracle_gets_every_row_right_in_every_format_and_is_never_asked_for_a
             found.append([Likelihood(0.0 if ids[one.given :][: len(gold)] == gold else -9.0, 0.0, 1) for ids in one.answers])
         return found
 
-    def think(model: Any, tokenizer: Any, family: str, prompts: Any, tokens: int, **more: Any) -> list[Decoded]:
+    def think(model: Any, tokenizer: Any, family: str, prompts: Any, tokens: int, *how: Any, **more: Any) -> list[Decoded]:
         asked.extend([*p, *more["lead"]] for p in prompts)
         return [Decoded("it is hot", "stop", 4, tuple(thought)) for _ in prompts]
 

@@ -76,8 +76,8 @@ def decode(
     lead: Sequence[int] = (), stop: Sequence[int] = (),
 ) -> list[Decoded]:  # fmt: skip
     """n texts per prompt, in order. temperature 0: the likeliest token at each place. The batch is padded left, whatever
-    the tokenizer says, since a causal model writes on at the right end; padding is masked, so neighbours change nothing. lead: what the answer begins with and is not written any more; stop: tokens
-    that end an answer as its end token does."""
+    the tokenizer says, since a causal model writes on at the right end; padding is masked, so neighbours change nothing.
+    lead: what an encoder-decoder's answer begins with and need not write; stop: tokens that end an answer as its end token does."""
     input_ids, attention_mask = pad(prompts, pad_id(tokenizer), left=True)
     inputs = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
     if takes_prompt_mask(model):

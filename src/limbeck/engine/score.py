@@ -131,25 +131,52 @@ def answer_log_probs(
     return log_p * option_mask
 
 
-def both_log_probs(
-    model: Any, family: str, input_ids: Tensor, attention_mask: Tensor, groups: Sequence[tuple[Tensor, Tensor, Tensor]]
-) -> list[Tensor]:
-    """answer_log_probs of several groups of answers (ids, mask, row), short ones and long ones, from one pass over the prompts:
-    the encoder runs once, its decoder once per group, so that no short answer is padded to the longest rationale."""
+Group = tuple[Tensor, Tensor, Tensor]  # ids, mask (N, To), row (N,) of answers
+
+
+def both_log_probs(model: Any, family: str, input_ids: Tensor, attention_mask: Tensor, first: Group, second: Group) -> list[Tensor]:
+    """answer_log_probs of two groups of answers, short ones and long ones, from one pass over the prompts. The encoder runs once;
+    its decoder once where both answer the same prompts, else once per group: no short answer is padded to a long one."""
     if family == SEQ2SEQ and not takes_prompt_mask(model):
         states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, d)
+        if packable(model, len(states), first[2], second[2]):
+            return _packed(model, states, attention_mask, first, second)
         found = []
-        for ids, mask, row in groups:
-            logits = model(encoder_outputs=(states[row],), attention_mask=attention_mask[row], decoder_input_ids=_shifted(model, ids)).logits
+        for ids, mask, row in (first, second):
+            of, shifted = (states[row], attention_mask[row]), _shifted(model, ids)
+            logits = model(encoder_outputs=(of[0],), attention_mask=of[1], decoder_input_ids=shifted, use_cache=False).logits
             found.append(token_log_probs(logits, ids) * mask)
         return found
     if family == SEQ2SEQ:
-        return [answer_log_probs(model, family, input_ids, attention_mask, ids, mask, row) for ids, mask, row in groups]
-    length = max(ids.shape[1] for ids, _, _ in groups)
-    ids, mask = (torch.cat([F.pad(group[k], (0, length - group[k].shape[1])) for group in groups]) for k in (0, 1))
-    log_p = answer_log_probs(model, family, input_ids, attention_mask, ids, mask, torch.cat([row for _, _, row in groups]))
-    parts = log_p.split([len(ids) for ids, _, _ in groups])
-    return [part[:, : ids.shape[1]] for part, (ids, _, _) in zip(parts, groups, strict=True)]
+        return [answer_log_probs(model, family, input_ids, attention_mask, *group) for group in (first, second)]
+    length = max(first[0].shape[1], second[0].shape[1])
+    ids, mask = (torch.cat([F.pad(group[k], (0, length - group[k].shape[1])) for group in (first, second)]) for k in (0, 1))
+    log_p = answer_log_probs(model, family, input_ids, attention_mask, ids, mask, torch.cat([first[2], second[2]]))
+    parts = log_p.split([len(first[0]), len(second[0])])
+    return [part[:, : group[0].shape[1]] for part, group in zip(parts, (first, second), strict=True)]
+
+
+def packable(model: Any, rows: int, first: Tensor, second: Tensor) -> bool:
+    """One answer of the first group for every prompt, at most one of the second, and places that count from token to token alone
+    (T5), so that an answer does not notice what stands before it."""
+    relative = getattr(model.config, "relative_attention_num_buckets", 0) and hasattr(model.config, "decoder_start_token_id")
+    return bool(relative) and first.tolist() == list(range(rows)) and len(set(second.tolist())) == len(second)
+
+
+def _packed(model: Any, states: Tensor, attention_mask: Tensor, first: Group, second: Group) -> list[Tensor]:
+    """Both answers of a prompt in one row of the decoder, each blind to the other: keys and values of the states are computed once."""
+    (ids, mask, _), (other, other_mask, row) = first, second
+    wide = other.new_zeros(len(states), other.shape[1]).index_copy(0, row, other)  # (B, To2), zeros where a prompt has none
+    decoder = torch.cat([_shifted(model, ids), _shifted(model, wide)], 1)
+    block = torch.arange(decoder.shape[1], device=ids.device) >= ids.shape[1]
+    sees = (block[:, None] == block) & torch.ones_like(block).expand(len(block), -1).tril()
+    blind = torch.zeros_like(sees, dtype=states.dtype).masked_fill(~sees, torch.finfo(states.dtype).min)
+    logits = model(
+        encoder_outputs=(states,), attention_mask=attention_mask, decoder_input_ids=decoder,
+        decoder_attention_mask=blind.expand(len(states), 1, -1, -1), use_cache=False,
+    ).logits  # fmt: skip
+    log_p = token_log_probs(logits, torch.cat([ids, wide], 1))
+    return [log_p[:, : ids.shape[1]] * mask, log_p[row, ids.shape[1] :] * other_mask]
 
 
 def _shifted(model: Any, ids: Tensor) -> Tensor:

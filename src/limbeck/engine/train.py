@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -44,8 +45,8 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
     features = objective.features(job.task, train, base.tokenizer, predictor.max_length, **reads)
     if objective.start:
         objective.start(student, base, features)
-        beside = sum(p.numel() for p in checkpoint.trainable(student).values()) - trainable
-        measured += (Value(name="beside_parameters", value=beside, why=f"train beside it under {objective.name}, and are dropped"),)
+    if objective.rationales:
+        measured += about_rationales(student, features, trainable)
     student.to(pick_device())
     dtype = torch.bfloat16 if speed.dtype == "bfloat16" else torch.float32
     progress = members(
@@ -72,6 +73,17 @@ def fit_model(job: FitJob, adapter: Adapter) -> Fitted:
         truncated=sum(f.get("truncated", 0) for f in features),
         not_deterministic=by_clock,
         measured=measured,
+    )
+
+
+def about_rationales(student: Any, features: list[dict[str, Any]], trainable: int) -> tuple[Value, ...]:
+    """For the report: how many rows taught one, how many were too long, what trained beside the student."""
+    told = [f for f in features if "rationale_cut" in f]
+    beside = sum(p.numel() for p in checkpoint.trainable(student).values()) - trainable
+    return (
+        Value(name="rationales", value=len(told), why=f"of {len(features)} rows taught one"),
+        Value(name="rationales_cut", value=sum(f["rationale_cut"] for f in told), why="were longer than rationale_tokens"),
+        Value(name="beside_parameters", value=beside, why="trained beside the student, and were dropped"),
     )
 
 

@@ -8,7 +8,7 @@ Its loss looks at the answer's tokens alone, the end token included; what it rea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -70,8 +70,8 @@ class WriterStudent(nn.Module):
         if rationale_ids is None or rationale_mask is None or rationale_row is None:
             log_probs = answer_log_probs(self.backbone, self.family, *inputs, *answers)
         else:
-            groups = [answers, (rationale_ids, rationale_mask, rationale_row)]
-            log_probs, each = both_log_probs(self.backbone, self.family, *inputs, groups)
+            rationales = (rationale_ids, rationale_mask, rationale_row)
+            log_probs, each = both_log_probs(self.backbone, self.family, *inputs, answers, rationales)
             told = Told(each[rationale_mask.bool()], rationale_mask.nonzero()[:, 0])
         return Written(log_probs, option_mask, option_row, self.losses, self.label_smoothing, told)
 
@@ -204,24 +204,6 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     return Reading(base.tokenizer, base.family, numbers.instruct, length, room, numbers.losses != "lm")
 
 
-def under(reading: Reading, base: Base, form: str, tokens: int) -> Reading:
-    """The reading of a student that learns rationales in this form; a causal model has to hold them in its positions, too.
-    Raises UsageError where wrong answers are to be compared in a form that has one target per row."""
-    if reading.contrast and form in (LABEL_FIRST, RATIONALE_FIRST):
-        raise UsageError(f"{form} learns from one text per row", "the losses compare it with wrong answers", "--set losses=lm")
-    reading = replace(reading, form=form, rationale_tokens=tokens)
-    positions = int(getattr(base.model.config, "max_position_embeddings", 0) or 1 << 20)
-    marks = len(reading.marks(render.LABEL)) + len(reading.marks(render.RATIONALE))
-    beside = tokens + marks if form in (LABEL_FIRST, RATIONALE_FIRST) else marks + max(0, tokens - reading.max_answer)
-    room = positions - reading.max_answer - beside
-    if base.family == CAUSAL and room < reading.max_length:
-        if room < 8:
-            have = f"it has {positions} positions, and {reading.max_answer} + {beside} are answer and rationale"
-            raise UsageError("this base has no room for a rationale", have, "--set rationale_tokens=32")
-        reading = replace(reading, max_length=room)
-    return reading
-
-
 # ---- what it learns from ---------------------------------------------------------------------------------------------
 
 
@@ -266,31 +248,3 @@ def writing_features(task: Task, examples: Sequence[Example], reading: Reading) 
             }
         )
     return items
-
-
-def writing_rationale(task: Task, example: Example, rationale: str, tokens: int, reading: Reading, item: dict[str, Any]) -> dict[str, Any]:
-    """What a row's rationale changes in its item: a second target, with a prompt of its own where the two tasks are told apart
-    there; or one target that holds both. At most `tokens` of it; one that was cut has no end."""
-    if reading.form in (LABEL_FIRST, RATIONALE_FIRST):
-        return one_target(rationale, tokens, reading, item)
-    asked, _ = reading.asked(task, example, [rationale], render.RATIONALE)
-    target = asked.answers[0][: tokens + asked.given]
-    change: dict[str, Any] = {"rationale": target, "rationale_given": asked.given}
-    change["rationale_cut"] = int(len(target) < len(asked.answers[0]))
-    return change if asked.prompt == item["input_ids"] else change | {"rationale_input": asked.prompt}
-
-
-def one_target(rationale: str, tokens: int, reading: Reading, item: dict[str, Any]) -> dict[str, Any]:
-    """answer [rationale] rationale, or rationale [label] answer (Eq. 5)."""
-    ids, answer = reading.behind(rationale), item["options"][0]
-    told, cut = ids[:tokens], len(ids) > tokens
-    change: dict[str, Any] = {"rationale_cut": int(cut), "span": (0, len(told))}
-    if reading.form == LABEL_FIRST:
-        if item["truncated"] and answer[-reading.around :] != reading.marks(render.RATIONALE):
-            return {}  # the answer itself was cut: nothing may follow
-        end = [] if cut else [reading.tokenizer.eos_token_id]
-        return change | {"options": [answer + told + end], "span": (len(answer), len(answer) + len(told) + len(end))}
-    if reading.family == CAUSAL:  # the prompt ends with the mark, which now stands behind the rationale
-        marks = reading.marks(render.LABEL)
-        return change | {"input_ids": item["input_ids"][: -len(marks)], "options": [told + marks + answer]}
-    return change | {"options": [told + answer], "given": 0}

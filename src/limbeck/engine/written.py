@@ -39,7 +39,7 @@ class WriterPredictor:
             next(by_id) if self.task.kind is not Kind.CHOICE or e.choices else Prediction(id=e.id, status=Status.ERROR, detail=nothing)
             for e in inputs
         ]
-        self.truncated += sum("input cut" in p.detail for p in found)
+        self.truncated += sum(p.detail.startswith("input cut") for p in found)
         if len(inputs) == 1:
             latency_ms = (time.perf_counter() - start) * 1e3
             predictions[0] = predictions[0].model_copy(update={"latency_ms": round(latency_ms, 3)})
@@ -82,7 +82,11 @@ class WriterPredictor:
             text, status = render.answer(self.task, examples[i], written.text)
             said = [cuts[i]["detail"], f"it wrote {written.text[:200]!r}" if status is not Status.OK else ""]
             said.append("cut off at max_answer" if written.finish == "length" else "")
-            facts = {**cuts[i], "tokens_out": cuts[i].get("tokens_out", 0) + written.tokens, "detail": "; ".join(part for part in said if part)}
+            facts = {
+                **cuts[i],
+                "tokens_out": cuts[i].get("tokens_out", 0) + written.tokens,
+                "detail": "; ".join(part for part in said if part),
+            }
             found[i] = Prediction(id=examples[i].id, text=text, status=status, **facts)
         return [p for p in found if p is not None]
 

@@ -106,12 +106,14 @@ def loss(*args: Any, **more: Any) -> Any:
 
 def read(reading: Reading, base: Any, form: str = "separate", tokens: int = TOKENS) -> Reading:
     """How a student that writes reads and answers: the label's prefix or lead, and where its rationale stands."""
-    from limbeck.engine.writer import under
+    from limbeck.engine.two_tasks import under
 
     return under(reading, base, "separate" if form in CONTROLS else form, tokens)
 
 
-def start(student: Any, base: Any, features: list[dict[str, Any]], form: str = "separate", layers: int = LAYERS, dropout: float | None = None) -> None:
+def start(
+    student: Any, base: Any, features: list[dict[str, Any]], form: str = "separate", layers: int = LAYERS, dropout: float | None = None
+) -> None:
     """An encoder gets a decoder for its rationales; a base that writes needs none. Raises UsageError where an adapter edits the
     last tokens of a prompt and these would be others when the student answers."""
     if form == "rationale_first" and base.family == CAUSAL and getattr(student.backbone, "takes_prompt_mask", False):

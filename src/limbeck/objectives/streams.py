@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from limbeck.engine.rationale import Told
-from limbeck.engine.writer import Reading, gold_text, writing_rationale
+from limbeck.engine.two_tasks import writing_rationale
+from limbeck.engine.writer import Reading, gold_text
 from limbeck.errors import BadRows
 from limbeck.objectives import sft
 from limbeck.types import Example, Task
