@@ -233,14 +233,3 @@ def fewest(found: Sequence[Group]) -> list[Sequence[str]]:
 def table(lines: Sequence[Sequence[str]]) -> str:
     head, *body = (f"| {' | '.join(line)} |" for line in lines)
     return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
-
-
-def write(folder: Path, cells: Sequence[Cell]) -> Path:
-    from limbeck.bench.steppage import page
-
-    default = json.loads((folder / "default.json").read_bytes())
-    path = folder / "page.html"
-    path.write_text(page(folder, cells), encoding="utf-8")
-    notes = "".join(f"{note}\n\n" for note in default["notes"])
-    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{markdown(folder, cells)}", encoding="utf-8")
-    return path

@@ -58,7 +58,7 @@ def adapters(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
 @click.option("--table", is_flag=True, help="Run nothing: print what there is, and draw the page.")
 def stepwise(folder: str, shared: str | None, only: tuple[str, ...], full: bool, places: tuple[str, ...], table: bool) -> None:
     """Distilling step-by-step beside the controls that its claims need; the same command again runs what is missing."""
-    from limbeck.bench import stepgrid, steptables
+    from limbeck.bench import stepgrid, steppage, steptables
 
     place = Path(folder)
     grid = stepgrid.grid(place, full, only)
@@ -66,7 +66,7 @@ def stepwise(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
         public = Path(shared) if shared else Path(os.environ.get("LIMBECK_SHARED", "../shared")) / "data"
         run_stepwise(place, grid, public, dict(p.split("=", 1) for p in places))
     click.echo(steptables.markdown(place, grid))
-    click.echo(f"page  {steptables.write(place, grid)}", err=True)
+    click.echo(f"page  {steppage.write(place, grid)}", err=True)
 
 
 def run_stepwise(place: Path, grid: list[Any], public: Path, bases: dict[str, str]) -> None:
