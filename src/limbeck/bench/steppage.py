@@ -48,6 +48,16 @@ def page(folder: Path, cells: Sequence[Cell]) -> str:
     return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", *parts)), lang="en") + "\n"
 
 
+def write(folder: Path, cells: Sequence[Cell]) -> Path:
+    """table.md and page.html; returns the page."""
+    default = json.loads((folder / "default.json").read_bytes())
+    path = folder / "page.html"
+    path.write_text(page(folder, cells), encoding="utf-8")
+    notes = "".join(f"{note}\n\n" for note in default["notes"])
+    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{steptables.markdown(folder, cells)}", encoding="utf-8")
+    return path
+
+
 def tables(mine: Sequence[Group], default: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for group in mine:
