@@ -153,13 +153,3 @@ def drawing(title: str, x_title: str, lines: dict[str, list[Point]], level: floa
         marks.append(plot.text(frame.width - frame.right + 8, y + 4, arm, f"name {colour}"))
     caption = "Seeds averaged; whiskers are 95 % intervals over test rows."
     return plot.figure(title, f"{title}, one line an arm", frame.width, frame.height, *marks, caption=caption, name=name)
-
-
-def write(folder: Path, cells: Sequence[Cell]) -> Path:
-    """page.html and table.md of the study; the page's path."""
-    default = json.loads((folder / "default.json").read_bytes())
-    path = folder / "page.html"
-    path.write_text(page(folder, cells), encoding="utf-8")
-    notes = "".join(f"{note}\n\n" for note in default["notes"])
-    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{steptables.markdown(folder, cells)}", encoding="utf-8")
-    return path
