@@ -82,7 +82,7 @@ def test_everything_is_drawn_inside_its_figure():
 @pytest.mark.parametrize("values", [(1.0, 1.0, 1.0), (0.97, 0.99, 1.0), (0.0, 0.0)])
 def test_the_axis_of_a_share_goes_no_further_than_one_nor_below_nothing(values: tuple[float, ...]):
     points = [(10.0 * i, value) for i, value in enumerate(values, 1)]
-    drawn = str(curves([("", points)], "t", "rows", "dev", lambda rows: f"{rows:g} rows", "n", share=True))
+    drawn = str(curves([("", points)], "t", "rows", "dev", lambda rows: f"{rows:g} rows", "n", at_most_one=True))
     ticks = [float(n) for n in re.findall(r">(-?\d+(?:\.\d+)?)</text>", drawn)]
     assert len(ticks) > 2 and min(ticks) >= 0 and max(ticks) <= 1
-    assert "1.05" in str(curves([("", [(1, 1.0), (2, 1.05)])], "t", "x", "y", str, "n", share=True)), "what is more than one is no share"
+    assert "1.05" in str(curves([("", [(1, 1.0), (2, 1.05)])], "t", "x", "y", str, "n", at_most_one=True)), "what is more than one is no share"

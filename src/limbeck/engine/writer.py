@@ -21,11 +21,11 @@ from limbeck.engine.numbers import Numbers
 from limbeck.engine.packed import must_pack_exactly, packed_log_probs
 from limbeck.engine.rationale import Told
 from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
+from limbeck.engine.targets import CLOSED, gold_text, must_be_writable
 from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
-from limbeck.errors import BadRows, UsageError
+from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Task
 
-CLOSED = (Kind.LABEL, Kind.CHOICE)
 SEPARATE, SHARED, LABEL_FIRST, RATIONALE_FIRST = "separate", "shared", "label_first", "rationale_first"
 LOSSES = ("lm", "ul", "ln")
 LOSS_ON = ("answer", "all")
@@ -250,24 +250,6 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
 # ---- what it learns from ---------------------------------------------------------------------------------------------
 
 
-def gold_text(task: Task, example: Example) -> str:
-    """The answer as it is to be written. Raises BadRows where the row has none that the task allows."""
-    if example.output is None:
-        raise BadRows(f"row {example.id} has no answer", "its output is missing", "give one, or leave the row out")
-    if task.kind in CLOSED:
-        allowed = render.allowed_answers(task, example)
-        if example.output not in allowed:
-            have = f"it is {example.output!r}"
-            raise BadRows(
-                f"row {example.id}: the answer is none of those allowed", have, f"use one of {', '.join(allowed) or '(no options)'}"
-            )
-        return example.output
-    text, status = render.answer(task, example, example.output)
-    if not text:
-        raise BadRows(f"row {example.id}: the answer is {status}", f"it is {example.output[:80]!r}", "correct the row, or leave it out")
-    return example.output.strip() if task.kind is Kind.TEXT else text
-
-
 def writing_features(task: Task, examples: Sequence[Example], reading: Reading) -> list[dict[str, Any]]:
     """One item per row: input_ids; options: the right answer alone, or with reading.contrast all allowed ones; labels: the place of
     the right one; tokens: what the row costs; truncated (0 or 1): prompt or answer were cut. What is learnt stands in
@@ -295,18 +277,5 @@ def writing_features(task: Task, examples: Sequence[Example], reading: Reading) 
             }
         )
     if task.kind is Kind.FIELDS:
-        must_be_writable(task, examples, items, reading)
+        must_be_writable(task, examples, items, reading.tokenizer, reading.loss_on)
     return items
-
-
-def must_be_writable(task: Task, examples: Sequence[Example], items: Sequence[dict[str, Any]], reading: Reading) -> None:
-    """A tokenizer without braces or with lower case alone loses what no training brings back."""
-    whole = [(e, item["options"][0]) for e, item in zip(examples, items, strict=True) if not item["truncated"]]
-    lost = []
-    for e, ids in whole if reading.loss_on == "answer" else ():
-        written = reading.tokenizer.decode(ids, skip_special_tokens=True)
-        if render.answer(task, e, written)[0] != gold_text(task, e):
-            lost.append(f"row {e.id}: {gold_text(task, e)[:60]} is read back as {written[:60]}")
-    if len(lost) > len(whole) / 2:
-        have = f"{len(lost)} of {len(whole)} objects are not the same after its tokenizer; {lost[0]}"
-        raise UsageError("this base cannot write these objects", have, "take a base with a byte-level tokenizer")

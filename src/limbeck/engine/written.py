@@ -17,8 +17,9 @@ from limbeck.engine.generate import Decoded, decode, end_ids
 from limbeck.engine.gold import dev_score
 from limbeck.engine.schema import Constraint
 from limbeck.engine.score import Asked, score_rows, takes_prompt_mask
+from limbeck.engine.targets import CLOSED, gold_text
 from limbeck.engine.tokens import pad_id, prompt_ids
-from limbeck.engine.writer import CLOSED, RATIONALE_FIRST, Reading, WriterStudent, gold_text
+from limbeck.engine.writer import RATIONALE_FIRST, Reading, WriterStudent
 from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Prediction, Status, Task
 

@@ -120,9 +120,9 @@ Series = tuple[str, list[tuple[float, float]]]
 
 def curves(
     series: Sequence[Series], title: str, x_title: str, y_title: str, x_show: Callable[[float], str], name: str, note: str = "",
-    share: bool = False,
+    at_most_one: bool = False,
 ) -> Html | None:  # fmt: skip
-    """Lines over a common axis, each with its name at its end. share: values in [0, 1] are drawn on no more than that."""
+    """Lines over a common axis, each with its name at its end. at_most_one: values in [0, 1] are drawn on no more than that."""
     series = [(label if len(label) <= 32 else label[:31] + "…", points) for label, points in series if points]
     if not series:
         return None
@@ -131,7 +131,7 @@ def curves(
     right = min(210.0, 14 + longest * 6.1) if len(series) > 1 or series[0][0] else 16.0
     across = linear([x for x, _ in every])
     across = replace(across, whole=all(x == round(x) for x, _ in every))
-    bounded = share and all(0 <= y <= 1 for _, y in every)
+    bounded = at_most_one and all(0 <= y <= 1 for _, y in every)
     up = linear([y for _, y in every], 0.0 if bounded else None, 1.0 if bounded else None)
     frame = Frame(across, up, right=right)
     marks = frame.axes(x_title, y_title, x_show, f.number)
@@ -158,7 +158,7 @@ def learning(report: Report) -> list[Html]:
     metric = t.metric_of(report)
     grown = [("", [(p["rows"], p["dev"]) for p in report.growth if "rows" in p and p.get("dev") is not None])]
     drawn = (
-        curves(series("dev"), "Dev score by epoch", "epoch", "dev", f.number, "dev-curve", share=True),
+        curves(series("dev"), "Dev score by epoch", "epoch", "dev", f.number, "dev-curve", at_most_one=True),
         curves(series("train_loss"), "Training loss by epoch", "epoch", "loss", f.number, "loss-curve"),
         curves(
             grown,
@@ -168,7 +168,7 @@ def learning(report: Report) -> list[Html]:
             f.number,
             "growth",
             "The head, refitted on shares of the training rows.",
-            share=True,
+            at_most_one=True,
         ),
     )
     return [one for one in drawn if one is not None]
