@@ -20,7 +20,6 @@ from limbeck.registry import Ask, Metric
 from limbeck.run import RunFolder, read_lines, write_lines
 from limbeck.types import Example, Kind, Prediction, Recipe, Settings, Task, Value, sha_of
 
-WITHOUT = ("label2x", "echo")  # controls that need none; where there are some, they train on the same rows
 SAME = 0.5  # a free answer says what the label says where the task's metric is at least this (right-or-wrong ones give 0 or 1)
 NEAR = 0.1  # of the range: a score that near agrees
 EXAMPLES = 2  # of each reason, for the report
@@ -34,7 +33,8 @@ def learns(recipe: Recipe) -> bool:
 
 def needs(recipe: Recipe) -> bool:
     """Is it worth asking a teacher for them?"""
-    return learns(recipe) and recipe.objective.partition(":")[2] not in WITHOUT
+    name, _, form = recipe.objective.partition(":")
+    return learns(recipe) and form not in registry.take("objectives", name).without
 
 
 def wanted(recipes: Sequence[Recipe]) -> bool:

@@ -128,7 +128,8 @@ class Objective:
     """Which loss. features(task, examples, tokenizer, max_length) -> list of dicts of int lists, one per training
     item; loss(model, batch) -> (scalar tensor, {name: float} to log, each part of the loss apart).
 
-    args: regular expression of what may stand behind its colon, "" = nothing. rationales: it learns from rationales, so
+    args: regular expression of what may stand behind its colon, "" = nothing. rationales: it learns from rationales (but for the
+    arguments in `without`), so
     that rows without one get theirs from the teacher before training. numbers(recipe, task, rows) -> values of its own.
     refuse(recipe, family of the base): raises UsageError where the two make no sense together.
     bind(recipe, seed) -> the same objective with the recipe's arguments and values taken in; the rest is called on that.
@@ -143,6 +144,7 @@ class Objective:
     loss: Callable[..., tuple[Any, dict[str, float]]]
     args: str = ""
     rationales: bool = False
+    without: tuple[str, ...] = ()
     numbers: Callable[[Recipe, Task, int], Sequence[Value]] | None = None
     refuse: Callable[[Recipe, str], None] | None = None
     bind: Callable[[Recipe, int], Objective] | None = None

@@ -8,7 +8,7 @@ import pytest
 from limbeck.metrics.fields import field_f1, fields_exact
 from limbeck.metrics.labels import macro_f1, prepare_macro_f1, right_or_wrong
 from limbeck.metrics.numbers import MAE, PEARSON, SPEARMAN, mean_ranks, pearson, spearman
-from limbeck.metrics.text import EXACT_MATCH, TOKEN_F1, chrf, common_subsequence, corpus_chrf, exact_match, normalised, rouge_l, token_f1
+from limbeck.metrics.text import EXACT_MATCH, TOKEN_F1, chrf, common_subsequence, exact_match, normalised, rouge_l, token_f1
 from limbeck.types import Example, Kind, Prediction, Status, Task
 
 LABELS = Task(name="t", instruction="i", kind=Kind.LABEL, labels=("C", "C++", "other"))
@@ -163,12 +163,6 @@ def test_the_bitwise_common_subsequence_is_the_textbook_one():
             for j, y in enumerate(b):
                 table[i + 1][j + 1] = table[i][j] + 1 if x == y else max(table[i][j + 1], table[i + 1][j])
         assert common_subsequence(a, b) == table[-1][-1]
-
-
-def test_corpus_chrf_is_the_published_figure():
-    pytest.importorskip("sacrebleu")
-    found = corpus_chrf(["The cat is sleeping.", "The dog is barking."], ["The cat is sleeping.", "The dog is playing."])
-    assert found == pytest.approx(78.2977, abs=5e-5)
 
 
 # ---- against the packages that others use ------------------------------------------------------------------------

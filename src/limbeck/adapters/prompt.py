@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from limbeck import render
-from limbeck.errors import CapReached, Declined, MissingError
+from limbeck.errors import MissingError
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.types import Example, Kind, Prediction, Price, Reply, Request, Status, Task
 
@@ -82,19 +82,6 @@ def fit(job: FitJob) -> Fitted:
     )
     return Fitted(predictor=predictor)
 
-
-def unanswered(predictions: Sequence[Prediction]) -> dict[str, int]:
-    """{error class: rows} of the rows for which nothing came back."""
-    counts: dict[str, int] = {}
-    for p in predictions:
-        if p.status is Status.ERROR:
-            kind = p.detail.partition(":")[0]
-            counts[kind] = counts.get(kind, 0) + 1
-    return counts
-
-
-FINAL = (Declined.__name__,)  # asking again is no use; the others may be answered on another day
-CAP = CapReached.__name__
 
 PROMPT = Adapter(
     name="prompt",

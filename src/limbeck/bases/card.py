@@ -10,7 +10,6 @@ from limbeck.registry import Ask
 from limbeck.render import find_json
 from limbeck.types import Kind, Message, Request, Task
 
-TEMPLATE = "base-card-1"
 SCHEMA = {"type": "object", "properties": {"card": {"type": "string"}}, "required": ["card"], "additionalProperties": False}
 SYSTEM = """Somebody wants to fine-tune a small pretrained language model for a task. Describe in English the pretrained model that would be the best place to start, as the summary of its model card: the language and the kind of text it was pretrained on, the field it knows, its architecture (encoder, encoder-decoder or decoder) and what people use it for.
 40 to 80 words. Name no real model. Do not carry the task out.

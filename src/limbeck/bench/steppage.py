@@ -9,13 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from limbeck import controls, report
+from limbeck import controls
 from limbeck.bench import steptables
 from limbeck.bench.stepgrid import Cell
 from limbeck.bench.steptables import Group
 from limbeck.report import plot
-from limbeck.report.html import Html, tag
-from limbeck.report.page import POLICY
+from limbeck.report.html import tag
+from limbeck.report.page import document
 
 Point = tuple[float, float, float, float]  # x, accuracy, low, high
 
@@ -36,16 +36,7 @@ def page(folder: Path, cells: Sequence[Cell]) -> str:
         mine = [g for g in found if g.data == data]
         parts.append(tag("section", tag("h2", data), *curves(mine, data, teacher), *sizes(mine, data, teacher), *tables(mine, default)))
     parts.append(tag("section", tag("h2", "The fewest rows that pass the teacher"), html_table(steptables.fewest(found))))
-    css = Path(report.__file__).with_name("page.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", default["title"]),
-        tag("style", Html(css + CSS)),
-    )
-    return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", *parts)), lang="en") + "\n"
+    return document(default["title"], *parts, css=CSS)
 
 
 def write(folder: Path, cells: Sequence[Cell]) -> Path:

@@ -125,9 +125,8 @@ FRONT = ".front{fill:none;stroke:currentColor;stroke-dasharray:4 3;opacity:.6}"
 
 def page(cells: Sequence[Cell], title: str) -> str:
     """One self-contained page: per data set the value against trained parameters, with the Pareto front; then the table."""
-    from limbeck import report
-    from limbeck.report.html import Html, tag
-    from limbeck.report.page import POLICY
+    from limbeck.report.html import tag
+    from limbeck.report.page import document
 
     parts: list[Any] = [tag("header", tag("h1", title), tag("p", MEANING, class_="lede"))]
     for data in dict.fromkeys(c.data for c in cells):
@@ -139,16 +138,7 @@ def page(cells: Sequence[Cell], title: str) -> str:
                 )
     if missing := sum(c.result is None for c in cells):
         parts.append(tag("p", f"not run: {missing} of {len(cells)} cells"))
-    css = Path(report.__file__).with_name("page.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", title),
-        tag("style", Html(css + FRONT)),
-    )
-    return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", *parts)), lang="en") + "\n"
+    return document(title, *parts, css=FRONT)
 
 
 MEANING = (

@@ -14,6 +14,16 @@ from typing import Any
 
 import click
 
+DATA = click.option(
+    "--data", "shared", metavar="DIR", help="Public data sets, one folder each (default ../shared/data, or $LIMBECK_SHARED/data)."
+)
+FULL = click.option("--full", is_flag=True, help="The whole grid, not the core.")
+TABLE = click.option("--table", is_flag=True, help="Run nothing: print what there is, and draw the page.")
+
+
+def public_sets(given: str | None) -> Path:
+    return Path(given) if given else Path(os.environ.get("LIMBECK_SHARED", "../shared")) / "data"
+
 
 @click.group()
 def bench() -> None:
@@ -22,13 +32,11 @@ def bench() -> None:
 
 @bench.command()
 @click.option("--folder", default="bench/adapters", metavar="DIR", help="The study: default.json, experiments/, results/.")
-@click.option(
-    "--data", "shared", metavar="DIR", help="Public data sets, one folder each (default ../shared/data, or $LIMBECK_SHARED/data)."
-)
+@DATA
 @click.option("--only", multiple=True, metavar="NAME", help="Experiments or data sets; more than once.")
-@click.option("--full", is_flag=True, help="The whole grid, not the core.")
+@FULL
 @click.option("--jobs", default=1, show_default=True, help="Cells at once, each with its own process and threads.")
-@click.option("--table", is_flag=True, help="Run nothing: print what there is, and draw the page.")
+@TABLE
 def adapters(folder: str, shared: str | None, only: tuple[str, ...], full: bool, jobs: int, table: bool) -> None:
     """Every adapter on the same base, rows, seeds and steps or time; the same command again runs what is missing."""
     from limbeck.bench import cells, tables
@@ -36,7 +44,7 @@ def adapters(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
     place = Path(folder)
     grid = cells.cells(place, full, only)
     if not table:
-        public = Path(shared) if shared else Path(os.environ.get("LIMBECK_SHARED", "../shared")) / "data"
+        public = public_sets(shared)
         todo = [c for c in grid if c.result is None]
         click.echo(f"{len(grid)} cells, {len(grid) - len(todo)} there, {len(todo)} to run", err=True)
         cells.read_set(public, grid[0].data, "test").__next__()  # says at once what is missing
@@ -49,13 +57,11 @@ def adapters(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
 
 @bench.command()
 @click.option("--folder", default="bench/stepwise", metavar="DIR", help="The study: default.json, experiments/, results/.")
-@click.option(
-    "--data", "shared", metavar="DIR", help="Public data sets, one folder each (default ../shared/data, or $LIMBECK_SHARED/data)."
-)
+@DATA
 @click.option("--only", multiple=True, metavar="NAME", help="Experiments, data sets, bases or shares of rows; more than once.")
-@click.option("--full", is_flag=True, help="The whole grid, not the core.")
+@FULL
 @click.option("--base", "places", multiple=True, metavar="NAME=PLACE", help="Where a base of the grid lies, if it is not on the shelf.")
-@click.option("--table", is_flag=True, help="Run nothing: print what there is, and draw the page.")
+@TABLE
 def stepwise(folder: str, shared: str | None, only: tuple[str, ...], full: bool, places: tuple[str, ...], table: bool) -> None:
     """Distilling step-by-step beside the controls that its claims need; the same command again runs what is missing."""
     from limbeck.bench import stepgrid, steppage, steptables
@@ -63,7 +69,7 @@ def stepwise(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
     place = Path(folder)
     grid = stepgrid.grid(place, full, only)
     if not table:
-        public = Path(shared) if shared else Path(os.environ.get("LIMBECK_SHARED", "../shared")) / "data"
+        public = public_sets(shared)
         run_stepwise(place, grid, public, dict(p.split("=", 1) for p in places))
     click.echo(steptables.markdown(place, grid))
     click.echo(f"page  {steppage.write(place, grid)}", err=True)

@@ -61,9 +61,7 @@ def data(prompt: str, sources: tuple[str, ...], machine: bool, out: str | None, 
             looked = retrieve.search(task, retrieve.opened(sources or ("catalogue",)), limits, ask, given["k"], query)
             found, said = looked.found, [*notes, *looked.said]
             return as_json(found, looked.dropped, said) if machine else show(found, looked.dropped, said)
-        done = retrieve.retrieve(
-            task, sources or ("catalogue",), limits, ask, price=settings.price, query=query, note=progress(machine)
-        )
+        done = retrieve.retrieve(task, sources or ("catalogue",), limits, ask, price=settings.price, query=query, note=progress(machine))
         said = [*notes, *done.said]
     write(Path(out), done)
     if machine:

@@ -98,11 +98,6 @@ def chrf(task: Task, answer: str, gold: str) -> float:
     return float(_chrf().sentence_score(answer, [gold]).score) / 100
 
 
-def corpus_chrf(answers: Sequence[str], gold: Sequence[str]) -> float:
-    """chrF++ of a whole corpus, 0 to 100, as published tables give it: n-grams counted over all rows together."""
-    return float(_chrf().corpus_score(list(answers), [list(gold)]).score)
-
-
 EXACT_MATCH = Metric("exact_match", (Kind.TEXT,), row=graded(exact_match))
 TOKEN_F1 = Metric("token_f1", (Kind.TEXT,), row=graded(token_f1))
 CHRF = Metric("chrf", (Kind.TEXT,), row=graded(chrf))

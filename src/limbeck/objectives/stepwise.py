@@ -132,6 +132,6 @@ def finish(student: Any) -> None:
 
 
 STEPWISE = Objective(
-    name="stepwise", kinds=tuple(Kind), features=features, loss=loss, args="|".join(FORMATS), rationales=True, numbers=numbers,
+    name="stepwise", kinds=tuple(Kind), features=features, loss=loss, args="|".join(FORMATS), rationales=True, without=("label2x", "echo"), numbers=numbers,
     refuse=refuse, bind=bind, read=read, start=start, finish=finish,
 )  # fmt: skip

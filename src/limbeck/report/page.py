@@ -34,21 +34,25 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
 
 def page(report: Report) -> str:
     written = [(name, title, body) for name, title, make in SECTIONS if (body := html(make(report)))]
-    main = tag(
-        "main",
+    return document(
+        f"{report.task.name}: {ADVICE.get(report.advice, 'report')}",
         header(report, [(name, title) for name, title, _ in written]),
         *(tag("section", tag("h2", title, id=name), body) for name, title, body in written),
         tag("footer", f"Limbeck {report.versions.get('limbeck', '')}. Every figure comes from a stored prediction of the run folder."),
     )
+
+
+def document(title: str, *parts: Child, css: str = "") -> str:
+    """One whole page in the report's style, of runs and of studies alike. css: what a page has beyond page.css."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", f"{report.task.name}: {ADVICE.get(report.advice, 'report')}"),
-        tag("style", Html(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))),
+        tag("title", title),
+        tag("style", Html(Path(__file__).with_name("page.css").read_text(encoding="utf-8") + css)),
     )
-    return "<!doctype html>\n" + tag("html", head, tag("body", main), lang="en") + "\n"
+    return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", *parts)), lang="en") + "\n"
 
 
 def header(report: Report, contents: list[tuple[str, str]]) -> Html:
