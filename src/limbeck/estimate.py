@@ -11,6 +11,7 @@ from limbeck import registry, render, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
 from limbeck.recipes import Sizes, trained_on
 from limbeck.registry import Teacher
+from limbeck.render_structure import PLAIN, structure_of
 from limbeck.tasks import by_teacher
 from limbeck.teachers.tokens import tokens_of
 from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task
@@ -171,10 +172,13 @@ def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked:
         return Usd()
     rows = spread(asked or train, SAMPLE) or [made_up(task)]
     shots = picker(task, recipe, train, seed)
-    prompts = [prompt_tokens(render.messages(task, row.blind(), shots(row), expected_passages(recipe))) for row in rows]
-    schemas = [tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
+    structure = structure_of(recipe.value("structure", "plain")) if recipe else PLAIN
+    prompts = [prompt_tokens(render.messages(task, row.blind(), shots(row), expected_passages(recipe), structure)) for row in rows]
+    schemas = [0 if structure.steps else tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
     prompt, schema = sum(prompts) / len(prompts), sum(schemas) / len(schemas)
     out_low, out_high = reply_tokens(task, train)
+    if structure.steps:
+        out_low, out_high = out_low + REASON_LOW, out_high + REASON_HIGH
     return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
 
 

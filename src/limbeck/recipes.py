@@ -17,6 +17,7 @@ from limbeck import registry, render
 from limbeck.contexts.chunks import OVERLAP, WORDS
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
+from limbeck.render_structure import structure_of
 from limbeck.types import Kind, Recipe, Task, Value
 
 # modifier name -> axis. A name that is here and not on its shelf is known to the grammar and not shipped yet.
@@ -208,7 +209,12 @@ def with_values(recipe: Recipe, task: Task, sizes: Sizes, overrides: Mapping[str
     for name, value in overrides.items():
         if name in table or (trained and name in OPTIONAL):
             table[name] = Value(name=name, value=value, why="set by you")
+    if "structure" in table and structure_of(table["structure"].value).steps and "max_tokens" not in overrides:
+        table["max_tokens"] = Value(name="max_tokens", value=REASONED_TOKENS, why="room for reasons before the answer")
     return recipe.model_copy(update={"values": tuple(table.values())})
+
+
+REASONED_TOKENS = 768
 
 
 def trained_on(recipe: Recipe, sizes: Sizes) -> int:
@@ -226,6 +232,7 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[name] = Value(name=name, value=value, why=why)
 
     if recipe.adapter == "prompt":
+        put("structure", "plain", "the prompt as it is; limbeck list structures for others, limbeck prompt tune to try them")
         put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
     adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
     family = family_of_name(recipe.base) if adapter.attach is not None and recipe.base else ENCODER

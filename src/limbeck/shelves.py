@@ -29,6 +29,16 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "random": ("limbeck.contexts.shots:pick_random", "few:k, the same k rows for every call, balanced over labels"),
         "nearest": ("limbeck.contexts.shots:pick_nearest", "few:k:nearest, the k rows with most words in common"),
     },
+    "structures": {
+        "plain": ("limbeck.render_structure:PLAIN", "the prompt as it is, the form of the answer, the input"),
+        "expert": ("limbeck.render_structure:EXPERT", "a role before it, and the instruction spelt out after it"),
+        "strict": ("limbeck.render_structure:STRICT", "the parts between tags, the reply shown as a form to fill in"),
+        "steps": ("limbeck.render_structure:STEPS", "reasons first, then the answer, which is read off the end"),
+        "full": ("limbeck.render_structure:FULL", "role, details, form and tags; the reply is the answer alone"),
+        "full-steps": ("limbeck.render_structure:FULL_STEPS", "all five levers: role, details, form, steps, tags"),
+        "turns": ("limbeck.render_structure:TURNS", "demonstrations as turns of a talk, not as one text"),
+        "sandwich": ("limbeck.render_structure:SANDWICH", "the instruction before the input and again after it, under headings"),
+    },
     "metrics": {
         "accuracy": ("limbeck.metrics.labels:ACCURACY", "share of rows answered right"),
         "macro_f1": ("limbeck.metrics.labels:MACRO_F1", "mean F1 over labels, each label counting the same"),

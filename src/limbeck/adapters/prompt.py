@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limbeck import render
+from limbeck import render, render_reasons
 from limbeck.errors import MissingError
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
-from limbeck.types import Example, Kind, Prediction, Price, Reply, Request, Status, Task
+from limbeck.render_structure import PLAIN, Structure, structure_of
+from limbeck.types import Example, Kind, Message, Prediction, Price, Reply, Request, Status, Task
 
 RE_ASKS = 2
 
@@ -25,6 +26,7 @@ class Prompted:
     price: Price | None
     shots: Callable[[Example], Sequence[Example]]
     max_tokens: int
+    structure: Structure = PLAIN
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         replies: list[list[Reply | Exception]] = [[] for _ in inputs]
@@ -40,10 +42,13 @@ class Prompted:
                 break
         return [self.prediction(row, got) for row, got in zip(inputs, replies, strict=True)]
 
+    def messages(self, row: Example) -> tuple[Message, ...]:
+        return render.messages(self.task, row, self.shots(row), structure=self.structure)
+
     def request(self, row: Example, attempt: int) -> Request:
         return Request(
-            messages=render.messages(self.task, row, self.shots(row)),
-            reply_schema=render.reply_schema(self.task, row),
+            messages=self.messages(row),
+            reply_schema=None if self.structure.steps else render.reply_schema(self.task, row),
             max_tokens=self.max_tokens,
             seed=attempt or None,
             row=row,
@@ -52,9 +57,19 @@ class Prompted:
     def read(self, row: Example, reply: Reply | Exception) -> tuple[str, Status]:
         if not isinstance(reply, Reply):
             return "", Status.ERROR
+        if self.structure.steps:
+            return self.read_reasons(row, reply)
         if reply.finish and reply.finish[0] == "length" and self.task.kind is not Kind.TEXT and render.find_json(reply.texts[0]) is None:
             return "", Status.MALFORMED if reply.texts[0].strip() else Status.EMPTY  # cut off: no answer can be told for sure
         return render.answer(self.task, row, reply.texts[0] if reply.texts else "")
+
+    def read_reasons(self, row: Example, reply: Reply) -> tuple[str, Status]:
+        """The answer at the end of the reasons. A reply that was cut off, or that ends in no answer, is malformed."""
+        text = reply.texts[0] if reply.texts else ""
+        if reply.finish and reply.finish[0] == "length":
+            return "", Status.MALFORMED if text.strip() else Status.EMPTY
+        found = render_reasons.read(self.task, row, text)
+        return found.answer, found.status
 
     def prediction(self, row: Example, got: Sequence[Reply | Exception]) -> Prediction:
         paid = [r for r in got if isinstance(r, Reply)]
@@ -78,9 +93,14 @@ def fit(job: FitJob) -> Fitted:
             "this recipe asks a teacher, and there is none", f"the recipe is {job.recipe.text}", "--teacher http://host/v1#model"
         )
     predictor = Prompted(
-        job.task, job.ask, job.price, job.shots or (lambda example: ()), max_tokens=int(job.recipe.value("max_tokens", 256))
+        job.task,
+        job.ask,
+        job.price,
+        job.shots or (lambda example: ()),
+        max_tokens=int(job.recipe.value("max_tokens", 256)),
+        structure=structure_of(job.recipe.value("structure", "plain")),
     )
-    return Fitted(predictor=predictor)
+    return Fitted(predictor=predictor, prompt=predictor.messages)
 
 
 PROMPT = Adapter(
