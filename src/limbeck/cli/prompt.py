@@ -16,7 +16,9 @@ def prompt() -> None:
 
 @prompt.command()
 @click.argument("prompt", type=click.Path())
-@click.option("--rows", multiple=True, metavar="FILE", help="Labelled rows, as in limbeck run: the same split, test rows are not asked about.")
+@click.option(
+    "--rows", multiple=True, metavar="FILE", help="Labelled rows, as in limbeck run: the same split, test rows are not asked about."
+)
 @click.option("--dev", metavar="FILE", help="Rows to tune on; cut from the rows if not given.")
 @click.option("--test", metavar="FILE", help="Rows that are kept out.")
 @click.option("--columns", metavar="input=X,output=Y", help="Other column names for input, output, choices, rationale, id.")
