@@ -34,7 +34,7 @@ class Facts:
 
     task: Task
     prompt: str
-    options: str
+    options: tuple[str, ...]
     rows: int
     train: int
     dev: int
@@ -145,7 +145,7 @@ def cost_of_calls(facts: Facts) -> list[Evidence]:
     )
     if month > 10 * facts.budget_usd:
         return [Evidence(way="training", points=2, how="arithmetic", text=text)]
-    return [Evidence(way="prompting", points=1, how="arithmetic", text=text)] if month < facts.budget_usd else []
+    return [Evidence(way="prompting", points=1 if month < facts.budget_usd else 0, how="arithmetic", text=text)]
 
 
 # ---- sizes -----------------------------------------------------------------------------------------------------------------
