@@ -80,7 +80,7 @@ def tuned(folder: Path) -> dict:
 def test_killed_and_resumed_it_finds_the_lever_under_the_cap_and_a_run_uses_it(folder):
     stand = Stand(helps=True, wait_s=0.05)
     with ChatServer(stand) as server:
-        command = [sys.executable, "-m", "limbeck", "prompt", "tune", *given(folder, server, *TRIALS)]
+        command = [sys.executable, "-c", "from limbeck.cli.main import main; main()", "prompt", "tune", *given(folder, server, *TRIALS)]
         child = subprocess.Popen(command, env={**os.environ, **KEY}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 120
         while len(stand.inputs) < 60 and child.poll() is None and time.monotonic() < until:
