@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import reasoning, registry, render
+from limbeck import demonstrating, reasoning, registry, render, render_reasons
+from limbeck.curate.leak import HeldOut
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
 from limbeck.log import Log
@@ -83,6 +84,10 @@ class Bench:
             return [row for row in train if row.origin.kind in ("generated", "retrieved")]
         return labelled if recipe.rows == "rows:teacher" else train + labelled
 
+    def showable(self) -> list[Example]:
+        """The training rows, which alone may be demonstrations, with what the teacher said of why."""
+        return reasoning.with_rationales(list(self.train), self.rationales)
+
     def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
         """What the outcome depends on; a change of any of these runs the candidate again."""
         adapter: Adapter = registry.take("adapters", recipe.adapter)
@@ -95,6 +100,8 @@ class Bench:
             "render": render.VERSION,
             **more,
         }
+        if demonstrating.reasons_first(recipe):
+            facts["rationales"] = [render_reasons.VERSION, sha_of([(row.id, row.rationale) for row in self.showable()])]
         if adapter.needs_teacher:
             facts["teacher"] = self.teacher
         else:
@@ -183,6 +190,7 @@ def fit(
     library = bench.library if looks_up(recipe) else None
     if library is not None and not adapter.needs_teacher:
         rows, dev = library.with_passages(recipe, rows), library.with_passages(recipe, dev)
+    shots = demonstrations(bench, recipe, split)
     job = FitJob(
         task=bench.task,
         recipe=recipe,
@@ -192,7 +200,7 @@ def fit(
         folder=bench.folder.students / recipe.id / f"checkpoints-{split}",
         note=lambda done, total, what: bench.log.progress(f"{recipe.text} ({split})", done, total, what),
         ask=bench.ask_for(f"{recipe.text} {split}") if bench.ask_for and adapter.needs_teacher else None,
-        shots=shots(bench, recipe),
+        shots=shots,
         price=bench.price,
         objective=registry.take("objectives", recipe.objective.partition(":")[0] or "sft") if adapter.attach else None,
         threads=bench.threads,
@@ -215,7 +223,11 @@ def fit(
         peak_memory_mb=None if adapter.needs_teacher else peak(),
         truncated=fitted.truncated,
         not_deterministic=fitted.not_deterministic,
-        measured=(*fitted.measured, *([reasoning.measured(rows)] if reasoning.learns(recipe) else [])),
+        measured=(
+            *fitted.measured,
+            *(shots.measured(recipe) if shots else []),
+            *([reasoning.measured(rows)] if reasoning.learns(recipe) else []),
+        ),
     )
     return record, fitted
 
@@ -228,12 +240,13 @@ def fit_with(adapter: Adapter, job: FitJob) -> Fitted:
     return fit_model(job, adapter)
 
 
-def shots(bench: Bench, recipe: Recipe) -> Any:
-    name, *rest = recipe.context.split(":")
-    if name != "few":
-        return None
-    pick = registry.take("contexts", rest[1] if len(rest) > 1 else "random")
-    return pick(bench.task, list(bench.train), int(rest[0]), bench.seed)
+def demonstrations(bench: Bench, recipe: Recipe, split: str) -> demonstrating.Shots | None:
+    """Training rows to show before each input; none of them may be of dev or test."""
+    held_out = HeldOut({"dev": bench.dev, "test": bench.test})
+    found = demonstrating.demonstrations(bench.task, recipe, bench.showable(), bench.seed, [*bench.dev, *bench.test], held_out)
+    if found is not None:
+        found.prepare(bench.test if split == "test" else bench.dev)
+    return found
 
 
 def answer(predictor: Predictor, rows: Sequence[Example], group: str) -> list[Prediction]:
@@ -289,8 +302,8 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
         return f"{recipe.adapter} does not answer tasks of kind {bench.task.kind} in this version"
     if adapter.needs_teacher and bench.ask_for is None:
         return "there is no teacher (--teacher)"
-    if bench.recording and recipe.context:
-        return "the teacher is a recording: it answers the same whatever stands in the prompt"
+    if reason := demonstrating.none_to_show(recipe, bench.showable()):
+        return reason
     if looks_up(recipe) and bench.library is None:
         return "there are no documents to look things up in (--docs DIR)"
     if not adapter.needs_teacher and not bench.rows_for(recipe):

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import reasoning, recipes, supply
+from limbeck import demonstrating, reasoning, recipes, supply
 from limbeck.estimate import Estimate, estimate, with_making, with_rationales
 from limbeck.log import Log
 from limbeck.preflight import Given
@@ -63,7 +63,11 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
     if given.settings.docs and teacher is not None and not teacher.recording:
         usual.append("prompt+rag:4@teacher")
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
-    planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
+    demonstrating.check_values(given.settings.overrides)
+    planned = [
+        demonstrating.with_window(recipes.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
+        for recipe in wanted
+    ]
     explained = teacher is not None and reasoning.wanted(planned)
     foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed, labels=not explained)
     if teacher is not None and explained:

@@ -15,6 +15,7 @@ from typing import Any
 
 from limbeck import registry, render
 from limbeck.contexts.chunks import OVERLAP, WORDS
+from limbeck.contexts.shots import NUMBERS
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Kind, Recipe, Task, Value
@@ -31,7 +32,7 @@ AXES = {
     "dpo": "objective",
     "reinforce": "objective",
 }
-SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
+SHIPPED = {"few": r"few:[1-9]\d?(:[\w.-]+)?", "many": r"many", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
 DEFAULT = {"few": ":random", "stepwise": ":separate"}  # what a modifier means without it: left out of the canonical spelling
 
 
@@ -71,6 +72,7 @@ def parse(text: str) -> Recipe:
 
 SPELLED = {  # for people
     "few": "few:8 or few:8:nearest, with 1 to 99 rows",
+    "many": "many: as many training rows as the window holds",
     "rag": "rag:4, with 1 to 99 passages of --docs DIR",
     "rows": "rows:gold, rows:teacher or rows:generated",
     "stepwise": "stepwise, or stepwise: and one of shared, label_first, rationale_first; controls: label2x, echo, shuffled",
@@ -95,7 +97,17 @@ def axis_of(modifier: str, spelled: str) -> str:
             f"it is written {SPELLED.get(word, word)}",
             "limbeck info recipes",
         )
+    if word == "few":
+        known_picker(modifier, spelled)
     return AXES[word]
+
+
+def known_picker(modifier: str, spelled: str) -> None:
+    """Raises UsageError where nothing on the shelf picks demonstrations under this name."""
+    _, k, *named = modifier.split(":")
+    if named and named[0] not in registry.names("contexts"):
+        have = f"nothing picks rows by {named[0]!r}; {registry.near(named[0], registry.names('contexts'))}"
+        raise UsageError(f"cannot read the modifier {modifier!r} in {spelled!r}", have, f"for example few:{k}:nearest")
 
 
 def known_format(name: str, modifier: str, spelled: str) -> None:
@@ -226,7 +238,11 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[name] = Value(name=name, value=value, why=why)
 
     if recipe.adapter == "prompt":
-        put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
+        room = 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256
+        if "cot" in recipe.args:
+            put("max_tokens", room + REASONS_TOKENS, "room for reasons of three sentences, and for an answer of this kind")
+        else:
+            put("max_tokens", room, "room for an answer of this kind, and for a JSON wrapping")
     adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
     family = family_of_name(recipe.base) if adapter.attach is not None and recipe.base else ENCODER
     if adapter.attach is not None:
@@ -239,11 +255,24 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[value.name] = value
     if recipe.context.startswith("rag:"):
         looking_up(recipe, family, put)
+    for value in showing(recipe):
+        table[value.name] = value
     if recipe.objective:
         objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
         for value in objective.numbers(recipe, task, sizes.train) if objective.numbers else ():
             table[value.name] = value
     return table
+
+
+def showing(recipe: Recipe) -> Sequence[Value]:
+    """What the picker of demonstrations reads."""
+    name, *rest = recipe.context.split(":")
+    if name == "many":
+        return MANY
+    return NUMBERS.get(rest[1], ()) if name == "few" and len(rest) > 1 else ()
+
+
+MANY = (Value(name="window", value=None, why="tokens that the model takes, prompt and answer: told by demonstrating.with_window"),)
 
 
 def looking_up(recipe: Recipe, family: str, put: Any) -> None:
@@ -256,6 +285,7 @@ def looking_up(recipe: Recipe, family: str, put: Any) -> None:
         put("max_length", room, f"room for an instruction, an input and {k} passages; where a base has less, the last passages go first")
 
 
+REASONS_TOKENS = 256  # three long sentences
 TOKENS_PER_WORD = 1.6  # with the headings and the signs around a passage
 LOOKING_UP: dict[str, tuple[Any, str]] = {
     "passage_words": (WORDS, "words of a passage at most, cut at headings, paragraphs and sentences"),
@@ -355,6 +385,7 @@ def known_values() -> set[str]:
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
     found = {"machine_usd_per_hour", "margin", "keep_rationales", *OPTIONAL, *LOOKING_UP}
+    found |= {value.name for values in (MANY, *NUMBERS.values()) for value in values}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):

@@ -23,15 +23,25 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def messages(task: Task, example: Example, shots: Sequence[Example] = (), passages: Sequence[str] = ()) -> tuple[Message, ...]:
     """What a prompted model is sent: a system message with the task and the form of the answer, the demonstrations
     and at last the input, each under its heading. The demonstrations of the prompt file come before `shots`, the passages right
-    before the input, so that what stands before them is the same in every call. passages: else those of the example."""
+    before the input, so that what stands before them is the same in every call. passages: else those of the example.
+    Shots without an input are documents: they are quoted before the passages."""
     parts = []
+    example, shots = with_documents(example, shots, passages)
     worked = [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] + list(shots)
-    example = example.model_copy(update={"passages": tuple(passages)}) if passages else example
     for shot in worked:
         parts.append(f"{question(task, shot)}\nAnswer: {shot.output}")
     parts.append(f"{question(task, example)}\nAnswer:")
     told = f"{system(task)}\n\n{ABOUT_PASSAGES}" if example.passages else system(task)
     return (Message(role="system", content=told), Message(role="user", content="\n\n".join(parts)))
+
+
+def with_documents(example: Example, shots: Sequence[Example], passages: Sequence[str] = ()) -> tuple[Example, list[Example]]:
+    """(the example with every passage that it is read behind, the shots that are worked examples). A shot without an input is a
+    document: its output. Documents come first, so that their places are the same in every call."""
+    documents = [shot.output for shot in shots if not shot.input and shot.output]
+    if documents or passages:
+        example = example.model_copy(update={"passages": (*documents, *(passages or example.passages or ()))})
+    return example, [shot for shot in shots if shot.input]
 
 
 LABEL, RATIONALE = "[label]", "[rationale]"  # which of its two tasks a student is asked for (objectives.stepwise)

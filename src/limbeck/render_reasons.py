@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from limbeck.render import allowed_answers, canonical, find_json, question, span, squeeze
+from limbeck.render import ABOUT_PASSAGES, allowed_answers, canonical, find_json, question, span, squeeze, with_documents
 from limbeck.types import Example, Kind, Message, Status, Task
 
 VERSION = "1"
@@ -27,6 +27,7 @@ def messages(task: Task, example: Example, shots: Sequence[Example] = (), told: 
     """Few-shot chain of thought (Wei et al. 2022): (input, rationale, answer) triples, then the input. shots: rows with a
     rationale and an answer; none = zero-shot. told: the right answer, where the teacher may see it."""
     seen = told is not None
+    example, shots = with_documents(example, shots)
     parts = [f"{heading(task, s, s.output if seen else None)} {ended(s.rationale or '')} {SO}{said(task, s.output or '')}" for s in shots]
     parts.append(heading(task, example, told))
     given = " The right answer is given: say why it is right." if seen else ""
@@ -34,7 +35,8 @@ def messages(task: Task, example: Example, shots: Sequence[Example] = (), told: 
         "Whatever was said about the form of the reply, this time reply with one paragraph: first one to three short sentences on what"
         f' in the input decides the answer, then "{SO}" and the answer.{given}'
     )
-    system_ = f"{task.instruction.strip()}\n\n{form}\n\n{answer_form(task)}"
+    about = f"\n\n{ABOUT_PASSAGES}" if example.passages else ""
+    system_ = f"{task.instruction.strip()}\n\n{form}\n\n{answer_form(task)}{about}"
     return (Message(role="system", content=system_), Message(role="user", content="\n\n".join(parts)))
 
 

@@ -186,6 +186,7 @@ class Prediction(Frozen):
     text: the canonical answer ("" unless status is ok). confidence in [0, 1]. scores: probability per allowed
     answer, where the predictor has them (at most the best ten). latency_ms: of this call alone, None where it was
     answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error.
+    tokens_cached: of tokens_in, those that the provider had read before and billed as such.
     passages: where those stand that were looked up for it, in the order in which they were read.
     stopped: a written answer ended by itself (False: it was cut off), None where nothing was written or nobody said."""
 
@@ -195,6 +196,7 @@ class Prediction(Frozen):
     latency_ms: float | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+    tokens_cached: int | None = None
     cost_usd: float | None = None
     confidence: float | None = None
     scores: dict[str, float] | None = None
@@ -240,12 +242,14 @@ class Request(Frozen):
 class Reply(Frozen):
     """texts, finish: one per choice (finish: stop | length | ...). address: where the store keeps it, its first 16
     digits ("" = it came from no store). latency_ms: wall time of the request that
-    succeeded. tokens as the provider billed them; estimated: it named none, so they are characters / 4."""
+    succeeded. tokens as the provider billed them; estimated: it named none, so they are characters / 4. tokens_cached: of
+    tokens_in, those that it found in its prefix cache."""
 
     texts: tuple[str, ...]
     finish: tuple[str, ...]
     tokens_in: int = 0
     tokens_out: int = 0
+    tokens_cached: int = 0
     latency_ms: float = 0.0
     model: str = ""
     estimated: bool = False
@@ -253,15 +257,26 @@ class Reply(Frozen):
 
 
 class Price(Frozen):
-    """USD per million tokens in and out. source, date: where the figure was read, and when."""
+    """USD per million tokens in and out. usd_per_mtok_cached: of those in that the provider has cached, None = the full price.
+    source, date: where the figure was read, and when."""
 
     usd_per_mtok_in: float
     usd_per_mtok_out: float
     source: str = ""
     date: str = ""
+    usd_per_mtok_cached: float | None = None
 
-    def of(self, tokens_in: int, tokens_out: int) -> float:
-        return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6
+    def of(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> float:
+        return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6 - self.saved(tokens_cached)
+
+    def of_reply(self, reply: Reply) -> float:
+        return self.of(reply.tokens_in, reply.tokens_out, reply.tokens_cached)
+
+    def saved(self, tokens_cached: int) -> float:
+        """What the provider's cache took off the full price."""
+        if self.usd_per_mtok_cached is None:
+            return 0.0
+        return tokens_cached * (self.usd_per_mtok_in - self.usd_per_mtok_cached) / 1e6
 
 
 class Score(Frozen):
@@ -292,7 +307,8 @@ class Row(Frozen):
     """One candidate in the report. Units are in the names; None = not measured or not applicable.
 
     state: ok | failed | skipped | partial. reason: why it is not ok. group: baseline | prompt | student.
-    fitted_on: which rows its test predictions were trained on (train, or train+dev after the choice)."""
+    fitted_on: which rows its test predictions were trained on (train, or train+dev after the choice).
+    tokens_*_per_call: means over the test rows, what was asked again included."""
 
     recipe: str
     id: str
@@ -309,6 +325,9 @@ class Row(Frozen):
     latency_p95_ms: float | None = None
     throughput_rows_s: float | None = None
     usd_per_1000: float | None = None
+    tokens_in_per_call: float | None = None
+    tokens_out_per_call: float | None = None
+    tokens_cached_per_call: float | None = None
     break_even_calls: float | None = None
     size_mb: float | None = None
     trainable_parameters: int | None = None

@@ -26,6 +26,7 @@ HALLWAY = {
     "making",
     "human",
     "indexing",
+    "demonstrating",
     "judging",
     "provenance",
     "reasoning",
