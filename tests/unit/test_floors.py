@@ -14,7 +14,7 @@ import limbeck
 
 SOURCE = Path(limbeck.__file__).parent
 
-GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "run", "need", "log"}
+GROUND = {"types", "errors", "registry", "shelves", "render", "render_ranking", "render_reasons", "run", "need", "log"}
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
@@ -29,6 +29,7 @@ HALLWAY = {
     "judging",
     "provenance",
     "reasoning",
+    "recall",
     "synthetic",
     "compare",
     "candidates",
