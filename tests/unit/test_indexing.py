@@ -9,7 +9,7 @@ import pytest
 from limbeck import indexing, recall, recipes, render
 from limbeck.contexts.passages import build
 from limbeck.curate.leak_docs import told
-from limbeck.engine.reader import Reader
+from limbeck.engine.reader import Reader, cited
 from limbeck.errors import UsageError
 from limbeck.estimate import expected_passages
 from limbeck.log import Log
@@ -163,6 +163,23 @@ def test_a_reader_cites_what_it_read_and_says_where_the_answer_stands(shop):
     assert first.detail == "the answer stands in [1]" and first.latency_ms >= 1.0
     assert nothing.text == "nothing" and nothing.passages == () and nothing.detail == ""
     assert [p.text for p in reader.predict([ROWS[1].blind(), ROWS[0].blind()])] == ["Jena", "Ulm"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept", "said"),
+    [
+        ("Ulm [1]", "Ulm", "it cites [1]"),
+        ("It is made in Ulm. [2, 1].", "It is made in Ulm.", "it cites [2] [1]"),
+        ("Ulm [1] [7]", "Ulm", "it cites [1]; there is no passage [7]"),
+        ('Ulm <passage id="3">', "Ulm", "there is no passage [3]"),
+        ("x[1]", "x[1]", ""),
+        ("[1]", "[1]", ""),
+        ("Ulm [1] it is", "Ulm [1] it is", ""),
+    ],
+)
+def test_of_the_passages_that_an_answer_names_only_those_count_that_there_are(answer, kept, said):
+    assert cited(answer, 2) == (kept, said)
+    assert cited(answer, 0) == (answer, ""), "without passages it is a part of the answer"
 
 
 # ---- the rows ----------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ them. A student's folder holds a copy of the index and passages-reader.json: {pa
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,9 @@ class Reader:
             latency = None if p.latency_ms is None else round(p.latency_ms + ms, 3)
             kind = getattr(getattr(self.predictor, "task", None), "kind", None)
             fell_back = f"not reranked: {calls.why_not}" if calls is not None and calls.why_not else ""
-            said = "; ".join(part for part in (p.detail, rests_on(kind, row, p), fell_back) if part)
+            text, cites = cited(p.text, len(where)) if kind is Kind.TEXT else (p.text, "")
+            p = p.model_copy(update={"text": text})
+            said = "; ".join(part for part in (p.detail, rests_on(kind, row, p), cites, fell_back) if part)
             p = p.model_copy(update={"passages": where, "latency_ms": latency, "detail": said})
             found.append(p if calls is None else with_cost(p, calls))
         return found
@@ -111,6 +114,22 @@ def look_up(
     shown = [tuple(p.shown for p in line) or None for line in found]
     asked = [r.model_copy(update={"passages": s}) for r, s in zip(rows, shown, strict=True)]
     return asked, [tuple(p.citation for p in line) for line in found], ranked
+
+
+ENDS_WITH_IDS = re.compile(r"(?:\s+(?:\[\d+(?:\s*[,;]\s*\d+)*\]|<passage id=\"\d+\"\s*/?>))+\s*\.?\s*$")
+
+
+def cited(answer: str, n: int) -> tuple[str, str]:
+    """(the answer without the ids of passages that it ends with, which of n passages they name). An id that no passage has is
+    told as such, and taken for no citation. Where nothing is left, the answer stays as it is."""
+    found = ENDS_WITH_IDS.search(answer) if n else None
+    if found is None or not answer[: found.start()].strip():
+        return answer, ""
+    ids = [int(number) for number in dict.fromkeys(re.findall(r"\d+", found[0]))]
+    real = " ".join(f"[{i}]" for i in ids if 1 <= i <= n)
+    none = " ".join(f"[{i}]" for i in ids if not 1 <= i <= n)
+    said = "; ".join(part for part in (f"it cites {real}" if real else "", f"there is no passage {none}" if none else "") if part)
+    return answer[: found.start()].rstrip(), said
 
 
 def rests_on(kind: Kind | None, row: Example, prediction: Prediction) -> str:
