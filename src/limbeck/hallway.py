@@ -333,7 +333,8 @@ def set_up_bench(
 def find_passages(bench: Bench, given: Given, plan: Plan, store: Store, log: Log) -> None:
     """The user's documents, for the candidates that look things up: 2-index/docs."""
     rows = {"train": [*bench.train, *bench.labelled], "dev": bench.dev, "test": bench.test}
-    means = indexing.Means(store, bench.ask_for, bench.price, bench.teacher, bench.deadline)
+    ask_for = None if bench.recording else bench.ask_for  # a recording puts nothing in order
+    means = indexing.Means(store, ask_for, bench.price, bench.teacher, bench.deadline)
     bench.library, said = indexing.find_index(bench.folder, given.settings, bench.task, plan.recipes, rows, log, means)
     update_settings(bench.folder, retrieval=said)
 

@@ -186,7 +186,7 @@ def find_index(
     )
     inputs = {
         "index": index.facts["digest"],
-        "meaning": index.facts["meaning"] and index.facts["embedder"],
+        "meaning": index.facts["meaning"] and index.facts["identity"],
         "reranked": [list(r.value(name) for name in ("retrieval", "rerank")) for r in asked if r.value("rerank")],
         "teacher": means.teacher if means and any(r.value("rerank") for r in asked) else "",
         "rows": {name: sha_of([(r.id, r.input, r.output, r.answers, r.passage) for r in some]) for name, some in rows.items()},
