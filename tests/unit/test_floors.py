@@ -14,7 +14,7 @@ import limbeck
 
 SOURCE = Path(limbeck.__file__).parent
 
-GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "render_structure", "run", "need", "log"}
+GROUND = {"types", "errors", "registry", "shelves", "render", "render_ranking", "render_reasons", "render_structure", "run", "need", "log"}
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
@@ -30,6 +30,7 @@ HALLWAY = {
     "judging",
     "provenance",
     "reasoning",
+    "recall",
     "synthetic",
     "compare",
     "candidates",

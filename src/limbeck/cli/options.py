@@ -40,6 +40,11 @@ MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, 
 DOCS = click.option(
     "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
 )
+EMBEDDER = click.option(
+    "--embedder",
+    metavar="SPEC",
+    help="Whose embeddings search --docs by meaning: minilm, a hub id, a folder, or http://host/v1#model, openai:MODEL (default minilm).",
+)
 
 STRUCTURE = click.option(
     "--structure", metavar="NAME|FILE", help="How prompts are laid out: limbeck list structures, or the file of limbeck prompt tune."
@@ -61,6 +66,7 @@ KNOWN = (
     "structure",
     "role",
     "details",
+    "embedder",
     "rationales",
     "rationale_samples",
     "columns",
@@ -134,7 +140,8 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             budget_s=seconds,
             seed=int(options.get("seed") or 0),
             threads=int(options["threads"]) if options.get("threads") else None,
-            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()},
+            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()}
+            | ({"embedder": str(options["embedder"])} if options.get("embedder") else {}),
             require_win=bool(options.get("require_win")),
         )
     except (TypeError, ValueError) as error:

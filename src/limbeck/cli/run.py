@@ -26,6 +26,7 @@ from limbeck.cli import options
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @options.DOCS
 @options.STRUCTURE
+@options.EMBEDDER
 @click.option(
     "--rationales", type=click.Choice(["blind", "seen"]), help="Whether the teacher sees a row's label when asked why (default blind)."
 )
