@@ -16,8 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from limbeck import registry
 from limbeck.bench.cells import stamp
-from limbeck.bench.harness_open import TEACHER, Model, passages_of, prompt_of, task_and_rows, wrap
+from limbeck.bench.harness_open import BASE, TEACHER, Model, has_template, passages_of, prompt_of, task_and_rows, wrap
 from limbeck.bench.harness_rows import SUITES, Suite, has_rows, write_suite
 from limbeck.errors import LimbeckError, MissingError, UsageError
 from limbeck.need import need
@@ -81,7 +82,6 @@ def bench(model: Model, names: Sequence[str], how: How, run: str | None = None, 
     """Every task by itself: one that is refused leaves the others standing. Raises MissingExtra without lm-evaluation-harness, and
     the first refusal where all are refused."""
     quiet()
-    need("lm_eval", extra="bench")
     found: list[Result] = []
     first: LimbeckError | None = None
     for name in names:
@@ -101,8 +101,9 @@ def bench(model: Model, names: Sequence[str], how: How, run: str | None = None, 
 
 
 def quiet() -> None:
-    """The harness tells of every step, and draws a bar for each."""
+    """The harness tells of every step, and draws a bar for each. Before it is first imported; raises MissingExtra where it is not."""
     os.environ.setdefault("TQDM_DISABLE", "1")
+    need("lm_eval", extra="bench")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     need("datasets", extra="bench").disable_progress_bars()
 
@@ -119,6 +120,9 @@ def keep(model: Model, result: Result, items: list[dict[str, Any]], how: How) ->
 
 def public(model: Model, name: str, how: How) -> tuple[Result, list[dict[str, Any]]]:
     """A task by its name in the harness, over local rows where there are some."""
+    if how.chat and not (model.kind != TEACHER and not model.chooses and has_template(model)):
+        have = f"{model.name} has none, or its endpoint applies one by itself"
+        raise UsageError("--chat needs a model with a chat template", have, "leave --chat out")
     suite = SUITES.get(name)
     local = suite is not None and has_rows(how.data, suite)
     if name == "humaneval":
@@ -141,19 +145,17 @@ def public(model: Model, name: str, how: How) -> tuple[Result, list[dict[str, An
 
 def own(model: Model, how: How, run: str | None, rows: str | None) -> tuple[Result, list[dict[str, Any]]]:
     """The test rows of a run, or the rows of a file, as the model reads them when it predicts."""
-    from limbeck.bench.harness_open import has_template
     from limbeck.bench.harness_own import write_own
-    from limbeck.registry import take
 
     task, test, train = task_and_rows(run, model, rows)
-    picked = take("contexts", "random")(task, train, how.shots, SEED) if how.shots else None
-    if how.shots and (model.kind != "base" or not train):
+    picked = registry.take("contexts", "random")(task, train, how.shots, SEED) if how.shots else None
+    if how.shots and (model.kind != BASE or not train):
         raise UsageError(
             "demonstrations of own rows are for a base, from a run's training rows", f"--shots {how.shots}", "leave --shots out"
         )
     prompt = prompt_of(model, task, picked or (lambda row: ()))
     blank = model.chooses or not has_template(model)
-    shown = picked or ((lambda row: ()) if model.kind == "base" else None)
+    shown = picked or ((lambda row: ()) if model.kind == BASE else None)
     folder = write_own(task, passages_of(model, test), prompt, how.out / "tasks", blank=blank, shots=shown)
     result, items = evaluate(model, OWN, load(OWN, [folder], defaults=False), how, shots=None, task=task)
     shots = (how.shots or 0) + (len(task.demonstrations) if shown else 0)
@@ -180,7 +182,7 @@ def load(name: str, paths: Sequence[Path], *, defaults: bool) -> dict[str, Any]:
         raise UsageError(f"lm-evaluation-harness has no task {name!r}", near(name, manager.all_tasks), "--include DIR for tasks of yours")
     try:
         found = manager.load([name])
-    except OSError as absent:  # the Hub's errors are ConnectionError and FileNotFoundError
+    except (OSError, ImportError) as absent:  # the Hub's errors are ConnectionError and FileNotFoundError
         have = (str(absent).splitlines() or [type(absent).__name__])[0][:200]
         raise MissingError(f"the data set of {name} cannot be had", have, "with a network, or --data FOLDER with its rows") from absent
     if name.endswith("_rows") and name in found["groups"]:
@@ -197,8 +199,8 @@ def evaluate(
     greedy = any(looks_at_greedy(one) for one in loaded["tasks"].values())
     lm = open_lm(model, name, how, greedy, task)
     found = need("lm_eval.evaluator", extra="bench").evaluate(
-        lm=lm, task_dict=loaded, limit=how.limit, bootstrap_iters=1000, log_samples=True, apply_chat_template=how.chat,
-        fewshot_as_multiturn=how.chat,
+        lm=lm, task_dict=loaded, limit=how.limit, bootstrap_iters=1000, log_samples=True, apply_chat_template=how.chat and task is None,
+        fewshot_as_multiturn=how.chat and task is None,
     )  # fmt: skip
     result = read(name, found, loaded)
     items = [{"task": at, **item} for at, some in found["samples"].items() for item in map(plain_item, some)]

@@ -139,6 +139,7 @@ class Answers(LM):  # type: ignore[misc,valid-type]
     def __init__(self, predictor: Any):
         super().__init__()
         self.predictor, self.task = predictor, predictor.task
+        self.cut: list[int] = []
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         groups = grouped(requests, lambda r: (r.task_name, r.doc_id, r.args[0]))
@@ -150,7 +151,9 @@ class Answers(LM):  # type: ignore[misc,valid-type]
                 Example(id=str(len(rows)), input=requests[group[0]].args[0], choices=options if self.task.kind is Kind.CHOICE else None)
             )
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
-        for group, row, logits in zip(groups, rows, self.predictor.logits(rows), strict=True):
+        tokens = self.predictor.tokenise(rows)
+        self.cut += [i for i, (ids, whole) in enumerate(zip(tokens.ids, tokens.whole, strict=True)) if len(ids) < whole]
+        for group, row, logits in zip(groups, rows, self.predictor.logits(rows, tokens), strict=True):
             known = render.allowed_answers(self.task, row)
             log_p, best = np.log(softmax(logits) + 1e-300), int(np.round(logits, DIGITS).argmax())
             for i in group:

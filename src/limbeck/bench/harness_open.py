@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,11 @@ def open_model(spec: str, price: str | None = None) -> Model:
         folder = folder / "6-deploy"
     if (folder / "student.json").is_file():
         return open_student(folder, spec)
+    close = difflib.get_close_matches(spec, registry.names("bases"), n=1, cutoff=0.75)
+    if close and spec not in registry.names("bases") and not folder.is_dir():
+        raise UsageError(
+            f"unknown base {spec!r}", f"did you mean {close[0]}?", "a base, ./path, owner/name, a RUN, or a teacher: http://host/v1#model"
+        )
     if is_teacher(spec):
         from limbeck.teachers import open_teacher
         from limbeck.teachers.prices import parse_price

@@ -50,10 +50,7 @@ def write_own(
         raise UsageError(
             f"rows of kind {task.kind} do not run under lm-evaluation-harness", "it chooses, or compares texts", "limbeck predict"
         )
-    lines = [
-        json.dumps(line(task, row, prompt(row.blind()), shots), ensure_ascii=False)
-        for row in rows
-    ]
+    lines = [json.dumps(line(task, row, prompt(row.blind()), shots), ensure_ascii=False) for row in rows]
     place = folder / "own"
     write_bytes(place / "rows.jsonl", ("\n".join(lines) + "\n").encode())
     write_bytes(place / "own.yaml", task_yaml(task, place, blank).encode())

@@ -108,13 +108,12 @@ def harness(
     there. The same command again goes on where it stood."""
     from contextlib import ExitStack, closing
 
-    from limbeck.bench.harness import How
+    from limbeck.bench.harness import How, quiet
     from limbeck.bench.harness import bench as run_bench
     from limbeck.bench.harness_open import TEACHER, open_model
     from limbeck.bench.harness_table import markdown
-    from limbeck.need import need
 
-    need("lm_eval", extra="bench")  # before a model is read
+    quiet()  # before a model is read
     model = open_model(spec or subject, price)
     place = results_folder(subject, spec, out)
     how: dict[str, Any] = {"out": place, "data": public_sets(shared), "shots": shots, "limit": limit, "chat": chat, "code": run_code}
