@@ -153,6 +153,13 @@ def test_the_same_command_again_asks_the_model_nothing(tasks: Path, tmp_path: Pa
     assert len(Items(file).known) == len(Items(file).known | {}) > 0
 
 
+def test_what_cannot_be_asked_is_named(tmp_path: Path):
+    for spec, said in (("lora:r8@minilm", "has to be trained first"), ("tiny-ml", "did you mean tiny-lm"), ("minilm", "it is an encoder")):
+        with pytest.raises(UsageError) as refused:
+            run(spec, "own", tmp_path, tmp_path) if spec != "minilm" else bare.of_base(load_base("minilm"))
+        assert said in refused.value.have
+
+
 def test_demonstrations_out_of_the_tested_rows_are_refused(tasks: Path, tmp_path: Path, small_index: None):
     with pytest.raises(UsageError, match="demonstrations would come from the rows that are tested"):
         run("prompt@tiny-lm", "leaks", tasks, tmp_path)
@@ -283,7 +290,7 @@ def test_every_suite_runs_over_the_shared_rows(shared: Path, limbeck: Limbeck, t
         "20",
         "--run-code",
     )
-    done = limbeck(*command, "--out", tmp_path, "--json")
+    done = limbeck(*command, "--out", tmp_path, "--json", env={"LIMBECK_RUN_CODE": "0"})
     assert done.returncode == 0, done.stderr
     found = {r["task"]: r for r in json.loads(done.stdout)}
     assert found["mmlu"]["rows"] == 57 * 20 and abs(found["mmlu"]["figures"][0]["value"] - 0.25) < 0.06, "chance"

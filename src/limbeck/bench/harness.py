@@ -246,7 +246,7 @@ def read(name: str, found: dict[str, Any], loaded: dict[str, Any]) -> Result:
     groups = found.get("groups") or {}
     parts = {at: figures(values) for at, values in found["results"].items() if at in loaded["tasks"]}
     whole = groups.get(name) or (found["results"].get(next(iter(parts))) if len(parts) == 1 else {})
-    versions = {str(found["versions"].get(at)) for at in (([name] if name in groups else []) or parts)}
+    versions = {str(found["versions"].get(at) or "none") for at in ([name] if name in groups else parts)}
     counts = [found["n-samples"][at] for at in parts]
     return Result(
         task=name,

@@ -44,7 +44,11 @@ def is_teacher(spec: str) -> bool:
 
 def open_model(spec: str, price: str | None = None) -> Model:
     """Raises UsageError, MissingError or ModelError with what to type where the spec names nothing that can be asked."""
-    spec = spec.removeprefix("prompt@").removeprefix("local:")
+    head, at, base = spec.rpartition("@")
+    if at and "://" not in spec and head != "prompt":
+        have = f"{spec!r} is a recipe, and a recipe has to be trained first"
+        raise UsageError("only prompt@BASE can be asked as it is", have, "a RUN with a student, or prompt@BASE with --shots N")
+    spec = (base if head == "prompt" else spec).removeprefix("local:")
     folder = Path(spec).expanduser()
     if (folder / "run.json").is_file():
         if not (folder / "6-deploy").is_dir():
