@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import reasoning, registry, render
+from limbeck import knowing, reasoning, recipes, registry, render
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
+from limbeck.knowing import Knowledge
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
@@ -71,6 +72,8 @@ class Bench:
     rationales: dict[str, str] = field(default_factory=dict)
     alive: dict[str, Predictor] = field(default_factory=dict)  # students that are still in memory
     library: Library | None = None  # of candidates that look things up
+    knowledge: Knowledge | None = None  # of students that learn documents
+    about_knowledge: dict[str, Any] = field(default_factory=dict)  # of inferring.summary
 
     def rows_for(self, recipe: Recipe) -> list[Example]:
         """Training rows: all there are, or those that the recipe names; with rationales, where its objective looks at them."""
@@ -81,7 +84,12 @@ class Bench:
             return [row for row in train if row.origin.kind not in SYNTHETIC]
         if recipe.rows == "rows:generated":
             return [row for row in train if row.origin.kind in ("generated", "retrieved")]
-        return labelled if recipe.rows == "rows:teacher" else train + labelled
+        rows = labelled if recipe.rows == "rows:teacher" else train + labelled
+        return rows + self.knowledge.rows(recipe) if self.knowledge is not None and self.knows(recipe) else rows
+
+    def knows(self, recipe: Recipe) -> bool:
+        """Does it learn the documents?"""
+        return self.knowledge is not None and recipes.learns_documents(recipe, bool(self.train or self.labelled))
 
     def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
         """What the outcome depends on; a change of any of these runs the candidate again."""
@@ -101,6 +109,8 @@ class Bench:
             facts["labelled"] = len(self.labelled)
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
+        if self.knows(recipe):
+            facts["knowledge"] = sha_of([(row.id, row.input, row.output, row.confidence) for row in self.rows_for(recipe)])
         if reasoning.learns(recipe):
             facts["rationales"] = sha_of([(row.id, row.rationale) for row in self.rows_for(recipe)])
         return facts
@@ -215,7 +225,11 @@ def fit(
         peak_memory_mb=None if adapter.needs_teacher else peak(),
         truncated=fitted.truncated,
         not_deterministic=fitted.not_deterministic,
-        measured=(*fitted.measured, *([reasoning.measured(rows)] if reasoning.learns(recipe) else [])),
+        measured=(
+            *fitted.measured,
+            *([reasoning.measured(rows)] if reasoning.learns(recipe) else []),
+            *(knowing.measured(bench.about_knowledge, recipe) if bench.knows(recipe) else []),
+        ),
     )
     return record, fitted
 
@@ -294,6 +308,8 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
     if looks_up(recipe) and bench.library is None:
         return "there are no documents to look things up in (--docs DIR)"
     if not adapter.needs_teacher and not bench.rows_for(recipe):
+        if bench.knowledge is not None:
+            return "there are no labelled rows, and it cannot learn documents for questions (--rows FILE)"
         return "there are no rows of this kind to train on"
     if reasoning.needs(recipe) and not any(row.rationale for row in bench.rows_for(recipe)):
         return reasoning.none_of_them(bench.ask_for is not None)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from limbeck import controls, provenance, reasoning, registry, stats, synthetic
+from limbeck import controls, inferring, provenance, reasoning, registry, stats, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
@@ -20,6 +20,7 @@ from limbeck.verdict import MARGIN, RULE, Choice, decide, with_break_even
 RESAMPLES = 1000
 STOP_RATE = "stop_rate"
 FOR_ROWS = ("retrieve", "generate", "label", "rationales")  # purposes in the ledger: what rows and labels have cost
+FOR_INFERENCES = ("inferences", "opinions")  # what augment:* has cost
 FURTHER = {
     Kind.LABEL: ("macro_f1",),
     Kind.CHOICE: (),
@@ -237,7 +238,8 @@ def build_report(folder: RunFolder) -> Report:
     ]
     ledger = read_ledger(folder)
     paid = sum(facts["spent_usd"] for purpose, facts in ledger.get("by_purpose", {}).items() if purpose in FOR_ROWS)
-    rows = [with_break_even(row, rows, paid, machine) for row in rows]
+    inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
+    rows = [with_break_even(row, rows, paid, machine, inferred) for row in rows]
     verdict, advice, winner = decide(rows, choice, len(test))
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
@@ -257,6 +259,7 @@ def build_report(folder: RunFolder) -> Report:
         *status_warnings(rows),
         *provenance.licence_warnings(came),
         *reasoning.warnings(run.get("rationales", {})),
+        *inferring.warnings(run.get("knowledge", {})),
     ]
     return Report(
         task=task,
@@ -292,6 +295,7 @@ def build_report(folder: RunFolder) -> Report:
         curated=tuple(run.get("curated", ())),
         retrieval=run.get("retrieval", {}),
         rationales=run.get("rationales", {}),
+        knowledge=run.get("knowledge", {}),
     )
 
 

@@ -14,7 +14,7 @@ import limbeck
 
 SOURCE = Path(limbeck.__file__).parent
 
-GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "run", "need", "log"}
+GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "render_inferences", "run", "need", "log"}
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
@@ -26,6 +26,8 @@ HALLWAY = {
     "making",
     "human",
     "indexing",
+    "inferring",
+    "knowing",
     "judging",
     "provenance",
     "reasoning",

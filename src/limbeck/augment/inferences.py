@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from limbeck.render import squeeze
@@ -47,11 +48,24 @@ def checked(
     literally); duplicate (of one before it, case and punctuation aside); name, with `names`: a number or a word written as a name
     is stands in no source; word, with `words`: a word stands neither in a source nor there; contradiction: contradicts(text, source)
     says so of any source."""
+    kept, lost = sort_out(inferences, sources, contradicts=contradicts, names=names, words=words)
+    return kept, dict(Counter(reason for _, reason in lost))
+
+
+def sort_out(
+    inferences: Iterable[Inference],
+    sources: Mapping[str, str],
+    *,
+    contradicts: Contradicts | None = None,
+    names: bool = False,
+    words: Iterable[str] | None = None,
+) -> tuple[list[Inference], list[tuple[Inference, str]]]:
+    """As `checked`, with every one that was dropped and its reason."""
     flat = {name: f" {squeeze(text)} " for name, text in sources.items()}
     there = {word for text in flat.values() for word in text.split()}
     more = None if words is None else {word for text in words for word in squeeze(text).split()}
     kept: dict[str, Inference] = {}
-    dropped: Counter[str] = Counter()
+    lost: list[tuple[Inference, str]] = []
     for one in inferences:
         own = squeeze(one.text)
         if reason := (
@@ -63,10 +77,10 @@ def checked(
             or ("word" if more is not None and any(word not in there and word not in more for word in own.split()) else "")
             or ("contradiction" if contradicts is not None and any(contradicts(one.text, text) for text in sources.values()) else "")
         ):
-            dropped[reason] += 1
+            lost.append((one, reason))
         else:
             kept[own] = one
-    return list(kept.values()), dict(dropped)
+    return list(kept.values()), lost
 
 
 def names_in(text: str) -> list[str]:
@@ -86,13 +100,19 @@ def names_in(text: str) -> list[str]:
 def negates(text: str, source: str) -> bool:
     """Does a sentence of the source say the same words with the opposite sign? Catches "is not" against "is", no paraphrase."""
     sign, words = signed(text)
-    return any(signed(sentence) == (not sign, words) for sentence in re.split(r"(?<=[.!?])\s+|\n+", source))
+    return (not sign, words) in signs_of(source)
 
 
+@lru_cache(maxsize=1 << 16)
 def signed(sentence: str) -> tuple[bool, tuple[str, ...]]:
     """(is it affirmed? its other words)."""
     words = squeeze(sentence).split()
     return not any(w in NEGATIONS for w in words), tuple(w for w in words if w not in NEGATIONS)
+
+
+@lru_cache(maxsize=1 << 16)
+def signs_of(source: str) -> frozenset[tuple[bool, tuple[str, ...]]]:
+    return frozenset(signed(sentence) for sentence in re.split(r"(?<=[.!?])\s+|\n+", source))
 
 
 def agreed(samples: Sequence[Sequence[Inference]], least: int = 1) -> tuple[list[Inference], int]:

@@ -38,7 +38,9 @@ SEED = click.option("--seed", type=int, help="Same seed, same rows, same run, on
 MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 
 DOCS = click.option(
-    "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
+    "--docs",
+    metavar="DIR",
+    help="Documents that candidates look things up in (rag:k) or learn: Markdown, text, HTML, PDF, DOCX, CSV, JSONL.",
 )
 
 PATHS = ("dev", "test", "unlabelled", "docs")
@@ -54,6 +56,8 @@ KNOWN = (
     "votes",
     "bases",
     "docs",
+    "inferences_by",
+    "relations",
     "rationales",
     "rationale_samples",
     "columns",
@@ -112,6 +116,8 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
             docs=options.get("docs"),
+            inferences_by=options.get("inferences_by"),
+            relations=tuple(options.get("relations") or ()),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
