@@ -295,8 +295,19 @@ def build_report(folder: RunFolder) -> Report:
         curated=tuple(run.get("curated", ())),
         retrieval=run.get("retrieval", {}),
         rationales=run.get("rationales", {}),
-        knowledge=run.get("knowledge", {}),
+        knowledge=with_complement(run.get("knowledge", {}), task, test, {names[i]: found for i, found in test_answers.items()}),
     )
+
+
+def with_complement(facts: dict[str, Any], task: Task, test: Sequence[Example], answers: dict[str, list[Prediction]]) -> dict[str, Any]:
+    """What was learnt of the documents, with every candidate's figure on the test questions that no inference says word for word."""
+    literal = set(facts.get("literal", ()))
+    rest = [place for place, row in enumerate(test) if row.id not in literal]
+    if not literal or not rest:
+        return facts
+    metric: Metric = registry.take("metrics", task.metric)
+    values = {name: figure(metric, task, [test[i] for i in rest], [found[i] for i in rest]) for name, found in answers.items()}
+    return {**facts, "complement": {"n": len(rest), "scores": {name: value for name, value in values.items() if value is not None}}}
 
 
 def answered(found: Sequence[Prediction]) -> bool:

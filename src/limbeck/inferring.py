@@ -107,6 +107,7 @@ def inputs(given: Given, knowledge: Knowledge, asked: Sequence[Recipe], rows: Ma
         "by": by,
         "teacher": given.teacher.fingerprint if by == "teacher" and given.teacher else sorted({r.base for r in asked if by == "base"}),
         "second": given.labeller.fingerprint if given.labeller else "",
+        "literal": knowing.keeps_literal(settings),
         "scopes": sorted({scope for recipe in asked for scope in knowing.scopes_of(recipe)}),
         "samples": knowing.samples_of(given.settings),
         "context": knowing.context_of(given.settings),
@@ -148,12 +149,17 @@ def write(
 
     kept, lost = sort_out(written, sources, contradicts=contradicts, names=by != "rules")
     found.dropped += [Dropped(inference=one, why=why) for one, why in lost]
-    leaks = told(held_out, [(str(number), one.text) for number, one in enumerate(kept)])
-    gone = {number: row for row, numbers in leaks.items() for number in numbers}
+    gone = {} if knowing.keeps_literal(given.settings) else literal(held_out, kept)
     found.dropped += [Dropped(inference=kept[n], why=f"leak: it says the held-out row {row}") for n, row in sorted(gone.items())]
     kept = [one for number, one in enumerate(kept) if number not in gone]
     found.kept = second(given, kept, sources, asks, found)
     return found
+
+
+def literal(rows: Sequence[Example], inferences: Sequence[Inference]) -> dict[int, str]:
+    """{place of an inference: the row whose question and answer it holds word for word}."""
+    leaks = told(rows, [(str(place), one.text) for place, one in enumerate(inferences)])
+    return {place: row for row, places in leaks.items() for place in places}
 
 
 def ask_model(given: Given, knowledge: Knowledge, scopes: set[str], base: str, by: str, asks: AsksAs, found: Found) -> list[Inference]:
@@ -283,6 +289,7 @@ def summary(
         "counts": dict(done.get("counts", {})),
         "left_out": done.get("left_out", 0.0),
         "measured": {how: measure(given, knowledge, rows["dev"], opinions, scopes) for how, scopes in hows.items()} if by else {},
+        "literal": sorted(set(literal(rows["test"], knowledge.inferences).values())),
         "examples": examples(knowledge.inferences, dropped),
         "usd": sum(c for c in costs if c is not None) if any(c is not None for c in costs) else None,
         "complete": bool(done.get("complete", True)),
@@ -352,7 +359,17 @@ def warnings(facts: Mapping[str, Any]) -> list[str]:
         )
     if not facts["kept"]:
         found.append("no inference passed the checks: augmented students learnt the documents alone (2-inferences-dropped.jsonl)")
-    elif any(one["precision"] is None for one in facts["measured"].values()):
+    if leaks := facts["dropped"].get("leak", 0):
+        found.append(
+            f"{leaks} inferences were dropped, for they hold a dev or test question and its answer word for word: questions in the wording "
+            "of the documents measure recall; ask in other words, or --set literal=keep"
+        )
+    if facts["literal"]:
+        found.append(
+            f"{len(facts['literal'])} test questions stand word for word, answered, in what was inferred (literal=keep): on those the test "
+            "measures recall; the report scores the others apart"
+        )
+    if any(one["precision"] is None for one in facts["measured"].values()):
         found.append(
             "nobody judged whether the inferences are true; a wrong one is learnt as willingly as a right one (--labeller, or relations)"
         )

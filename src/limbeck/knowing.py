@@ -86,6 +86,8 @@ def check(settings: Settings, wanted: Sequence[Recipe], teacher: bool) -> None:
         value = settings.overrides.get(name, least)
         if not isinstance(value, int) or value < least:
             raise UsageError(f"{name} has to be a whole number of {least} or more", f"it is {value!r}", f"--set {name}={max(least, 3)}")
+    if (rule := settings.overrides.get("literal", "drop")) not in ("drop", "keep"):
+        raise UsageError(f"unknown rule {rule!r} for inferences that say a test question", "there are drop and keep", "--set literal=keep")
     asked = [recipe for recipe in wanted if names_documents(recipe)]
     if asked and settings.docs is None:
         raise UsageError("a candidate learns documents, and there are none", f"the candidate is {asked[0].text}", "--docs DIR")
@@ -114,6 +116,11 @@ def samples_of(settings: Settings) -> int:
 
 def context_of(settings: Settings) -> int:
     return int(settings.overrides.get("inference_context", CONTEXT_TOKENS))
+
+
+def keeps_literal(settings: Settings) -> bool:
+    """Whether inferences that say a held-out question and its answer word for word are learnt nevertheless, and told."""
+    return settings.overrides.get("literal", "drop") == "keep"
 
 
 def wanted_by(settings: Settings, recipes: Sequence[Recipe], labelled: bool) -> bool:

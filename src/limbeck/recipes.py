@@ -328,7 +328,7 @@ LOOKING_UP: dict[str, tuple[Any, str]] = {
 # read by every training, and left at engine.numbers' defaults unless --set names them
 OPTIONAL = (
     "layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout",
-    "decode", "constrained", "loss_on", "pack",
+    "decode", "constrained", "loss_on", "pack", "frame",
 )  # fmt: skip
 
 STEPS = 220  # of 32 rows: where dev stops rising on 500 to 1,000 short rows (docs/LOG.md)
@@ -403,6 +403,11 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
     short = len(render.system(task)) <= INSTRUCTION_CHARS
     why = "short enough to stand before every input" if short else "too long to stand before every input: the rows teach the task"
     put("instruct", short, why)
+    if knowing and sizes.texts_alone:
+        put("instruct", False, "no row teaches what an instruction before an input means")
+        put(
+            "frame", False, "no row teaches a frame: a question stands as it is, and the answer goes on from it; true for a base that chats"
+        )
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
     if not closed:
         put("decode", "greedy", "the likeliest token at each place, the same every time; beam:4 takes four times as long")
@@ -419,7 +424,7 @@ def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {"machine_usd_per_hour", "margin", "keep_rationales", "inference_samples", "inference_context", *OPTIONAL, *LOOKING_UP}
+    found = {"machine_usd_per_hour", "margin", "keep_rationales", "inference_samples", "inference_context", "literal", *OPTIONAL, *LOOKING_UP}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):

@@ -63,7 +63,7 @@ def read_relations(declared: Iterable[Any]) -> tuple[Relation, ...]:
             relation = Relation.model_validate(one)
         except ValueError as error:
             raise UsageError("a relation in the front matter cannot be read", f"it is {str(one)[:80]!r}", DO) from error
-        if not squeeze(relation.a) or (relation.inverse and relation.symmetric):
+        if not re.search(r"\w", relation.a) or (relation.inverse and relation.symmetric):
             raise UsageError("a relation has words of its own, and an inverse or symmetric, not both", f"it is {str(one)[:80]!r}", DO)
         found.append(relation)
     return tuple(found)

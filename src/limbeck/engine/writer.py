@@ -114,7 +114,7 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
 class Reading:
     """How a row becomes tokens, and how tokens of an answer are chosen; saved with the student. instruct: the task's
     instruction stands before the input. max_length: tokens of a prompt. max_answer: tokens of an answer that is written.
-    decode, constrained: see engine.numbers. Of training alone: contrast: the loss looks at the wrong answers too; loss_on.
+    decode, constrained, frame: see engine.numbers. Of training alone: contrast: the loss looks at the wrong answers too; loss_on.
 
     form: of a student that learnt rationales too (objectives.stepwise), "" = it did not. separate: LABEL stands before the
     input. shared: LABEL begins the answer. label_first: the answer ends where RATIONALE begins. rationale_first: it writes at
@@ -131,6 +131,7 @@ class Reading:
     loss_on: str = "answer"
     form: str = ""
     rationale_tokens: int = 0
+    frame: bool = True
 
     def saved(self) -> dict[str, Any]:
         """All but the tokenizer, which is a file of its own."""
@@ -150,7 +151,7 @@ class Reading:
 
     def shaped(self, task: Task, example: Example, mark: str = render.LABEL) -> str:
         before = mark if self.form == SEPARATE else ""
-        text = chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct, mark=before))
+        text = chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct, mark=before, frame=self.frame))
         if self.form == SHARED and self.family == CAUSAL:
             return f"{text}{mark} " if self.chat else f"{text} {mark}"
         return text
@@ -259,7 +260,7 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     read_decoding(numbers.decode)
     return Reading(
         base.tokenizer, base.family, numbers.instruct, length, room, contrast=numbers.losses != "lm", decode=numbers.decode,
-        constrained=numbers.constrained, loss_on=numbers.loss_on,
+        constrained=numbers.constrained, loss_on=numbers.loss_on, frame=numbers.frame,
     )  # fmt: skip
 
 

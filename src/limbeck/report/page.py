@@ -24,6 +24,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
     ("confidence", "Confidence", sections.confidence),
     ("mistakes", "Mistakes worth reading", sections.mistakes),
     ("rationales", "Rationales", sections.rationales),
+    ("knowledge", "Documents that were learnt", sections.knowledge),
     ("rows", "Rows", sections.rows),
     ("retrieval", "Retrieval", sections.retrieval),
     ("money", "Money and time", sections.money),
