@@ -14,10 +14,12 @@ from typing import Any
 
 from limbeck import knowing, render_inferences, supply
 from limbeck.augment import ask_inferences, relations
+from limbeck.augment.cues import ask_cues
 from limbeck.augment.inferences import Inference, negates, sort_out
 from limbeck.curate.leak_docs import told
 from limbeck.engine.load import config_of_name
 from limbeck.engine.wording import stems
+from limbeck.errors import UsageError
 from limbeck.knowing import Knowledge
 from limbeck.log import Log
 from limbeck.preflight import Given
@@ -25,7 +27,7 @@ from limbeck.registry import Ask, Teacher
 from limbeck.run import RunFolder, read_lines, write_lines
 from limbeck.teachers import open_teacher
 from limbeck.teachers.tokens import tokens_of
-from limbeck.types import Example, Frozen, Recipe, sha_of
+from limbeck.types import Example, Frozen, Recipe, Reply, Request, sha_of
 
 SHARE = 0.8  # of a question's telling words that have to stand in a text that reaches it
 EXAMPLES = 2  # of each reason, for the report
@@ -170,9 +172,13 @@ def ask_model(given: Given, knowledge: Knowledge, scopes: set[str], base: str, b
     room = knowing.context_of(given.settings)
     if by == "base":
         room = min(room, round(ROOM_SHARE * int(getattr(config_of_name(base), "max_position_embeddings", 0) or 512)))
-    ask = asks(teacher)("inferences")
+    ask = roomy(asks(teacher)("inferences"))
     parts = []
-    if "local" in scopes:
+    declared = relations.read_relations(given.settings.relations)
+    if by == "base" and declared:  # the relations say where to begin, so that a base that takes no instructions can write
+        if "local" in scopes:
+            parts.append(ask_cues(knowledge.statements, declared, ask, samples=how["samples"], seed=how["seed"]))
+    elif "local" in scopes:
         titles = {name: text.title for text in knowledge.texts for name in text.statements()}
         parts.append(ask_inferences.ask_local(knowledge.statements, titles, ask, **how))
     if "global" in scopes:
@@ -182,6 +188,20 @@ def ask_model(given: Given, knowledge: Knowledge, scopes: set[str], base: str, b
         found.counts += Counter(part.counts)
         found.left_out = max(found.left_out, part.left_out)
     return [marked(one, base if by == "base" else "") for part in parts for one in part.inferences]
+
+
+def roomy(ask: Ask) -> Ask:
+    """A question that a small base has no room for costs that question, not the run."""
+
+    def one_by_one(requests: Sequence[Request]) -> list[Reply | Exception]:
+        try:
+            return ask(requests)
+        except UsageError as error:
+            if len(requests) == 1:
+                return [error]
+            return [outcome for request in requests for outcome in one_by_one([request])]
+
+    return one_by_one
 
 
 def marked(one: Inference, base: str) -> Inference:

@@ -121,8 +121,8 @@ def agreed(samples: Sequence[Sequence[Inference]], least: int = 1) -> tuple[list
     first: dict[str, Inference] = {}
     votes: Counter[str] = Counter()
     for sample in samples:
-        for key, one in {squeeze(one.text): one for one in reversed(sample)}.items():
-            first.setdefault(key, one)
-            votes[key] += 1
+        for one in sample:
+            first.setdefault(squeeze(one.text), one)
+        votes.update({squeeze(one.text) for one in sample})
     held = [one.model_copy(update={"votes": votes[key], "samples": len(samples)}) for key, one in first.items() if votes[key] >= least]
     return held, len(first) - len(held)
