@@ -38,7 +38,9 @@ SEED = click.option("--seed", type=int, help="Same seed, same rows, same run, on
 MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 
 DOCS = click.option(
-    "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
+    "--docs",
+    metavar="DIR",
+    help="Documents that candidates look things up in (rag:k) or learn: Markdown, text, HTML, PDF, DOCX, CSV, JSONL.",
 )
 EMBEDDER = click.option(
     "--embedder",
@@ -67,6 +69,8 @@ KNOWN = (
     "role",
     "details",
     "embedder",
+    "inferences_by",
+    "relations",
     "rationales",
     "rationale_samples",
     "columns",
@@ -128,6 +132,8 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             structure=options.get("structure"),
             role=options.get("role"),
             details=options.get("details"),
+            inferences_by=options.get("inferences_by"),
+            relations=tuple(options.get("relations") or ()),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),

@@ -28,6 +28,9 @@ from limbeck.cli import options
 @options.STRUCTURE
 @options.EMBEDDER
 @click.option(
+    "--inferences-by", type=click.Choice(["teacher", "base", "rules"]), help="Who writes what follows from the documents (augment:*)."
+)
+@click.option(
     "--rationales", type=click.Choice(["blind", "seen"]), help="Whether the teacher sees a row's label when asked why (default blind)."
 )
 @click.option("--rationale-samples", type=int, metavar="N", help="Completions for each rationale; their majority counts (default 1).")
