@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import reasoning, registry, render, render_structure
+from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure
+from limbeck.curate.leak import HeldOut
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
+from limbeck.knowing import Knowledge
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
@@ -73,6 +75,8 @@ class Bench:
     rationales: dict[str, str] = field(default_factory=dict)
     alive: dict[str, Predictor] = field(default_factory=dict)  # students that are still in memory
     library: Library | None = None  # of candidates that look things up
+    knowledge: Knowledge | None = None  # of students that learn documents
+    about_knowledge: dict[str, Any] = field(default_factory=dict)  # of inferring.summary
 
     def rows_for(self, recipe: Recipe) -> list[Example]:
         """Training rows: all there are, or those that the recipe names; with rationales, where its objective looks at them."""
@@ -83,7 +87,16 @@ class Bench:
             return [row for row in train if row.origin.kind not in SYNTHETIC]
         if recipe.rows == "rows:generated":
             return [row for row in train if row.origin.kind in ("generated", "retrieved")]
-        return labelled if recipe.rows == "rows:teacher" else train + labelled
+        rows = labelled if recipe.rows == "rows:teacher" else train + labelled
+        return rows + self.knowledge.rows(recipe) if self.knowledge is not None and self.knows(recipe) else rows
+
+    def knows(self, recipe: Recipe) -> bool:
+        """Does it learn the documents?"""
+        return self.knowledge is not None and recipes.learns_documents(recipe, bool(self.train or self.labelled))
+
+    def showable(self) -> list[Example]:
+        """The training rows, which alone may be demonstrations, with what the teacher said of why."""
+        return reasoning.with_rationales(list(self.train), self.rationales)
 
     def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
         """What the outcome depends on; a change of any of these runs the candidate again."""
@@ -97,14 +110,18 @@ class Bench:
             "render": render.VERSION,
             **more,
         }
+        if demonstrating.reasons_first(recipe):
+            facts["rationales"] = [render_reasons.VERSION, sha_of([(row.id, row.rationale) for row in self.showable()])]
         if adapter.needs_teacher:
             facts["teacher"] = self.teacher
         else:
             facts["labelled"] = len(self.labelled)
-        if recipe.value("structure", "plain") != "plain":
+        if adapter.needs_teacher and render_structure.of_recipe(recipe) != render_structure.PLAIN:
             facts["structure"] = render_structure.VERSION
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
+        if self.knows(recipe):
+            facts["knowledge"] = sha_of([(row.id, row.input, row.output, row.confidence) for row in self.rows_for(recipe)])
         if reasoning.learns(recipe):
             facts["rationales"] = sha_of([(row.id, row.rationale) for row in self.rows_for(recipe)])
         return facts
@@ -197,6 +214,7 @@ def fit(
     library = bench.library if looks_up(recipe) else None
     if library is not None and not adapter.needs_teacher:
         rows, dev = library.with_passages(recipe, rows), library.with_passages(recipe, dev)
+    shots = demonstrations(bench, recipe, split)
     job = FitJob(
         task=bench.task,
         recipe=recipe,
@@ -206,7 +224,7 @@ def fit(
         folder=bench.folder.students / recipe.id / f"checkpoints-{split}",
         note=lambda done, total, what: bench.log.progress(f"{recipe.text} ({split})", done, total, what),
         ask=bench.ask_for(f"{recipe.text} {split}") if bench.ask_for and adapter.needs_teacher else None,
-        shots=shots(bench, recipe),
+        shots=shots,
         price=bench.price,
         objective=registry.take("objectives", recipe.objective.partition(":")[0] or "sft") if adapter.attach else None,
         threads=bench.threads,
@@ -229,7 +247,12 @@ def fit(
         peak_memory_mb=None if adapter.needs_teacher else peak(),
         truncated=fitted.truncated,
         not_deterministic=fitted.not_deterministic,
-        measured=(*fitted.measured, *([reasoning.measured(rows)] if reasoning.learns(recipe) else [])),
+        measured=(
+            *fitted.measured,
+            *(shots.measured(recipe) if shots else []),
+            *([reasoning.measured(rows)] if reasoning.learns(recipe) else []),
+            *(knowing.measured(bench.about_knowledge, recipe) if bench.knows(recipe) else []),
+        ),
     )
     return record, fitted
 
@@ -242,12 +265,13 @@ def fit_with(adapter: Adapter, job: FitJob) -> Fitted:
     return fit_model(job, adapter)
 
 
-def shots(bench: Bench, recipe: Recipe) -> Any:
-    name, *rest = recipe.context.split(":")
-    if name != "few":
-        return None
-    pick = registry.take("contexts", rest[1] if len(rest) > 1 else "random")
-    return pick(bench.task, list(bench.train), int(rest[0]), bench.seed)
+def demonstrations(bench: Bench, recipe: Recipe, split: str) -> demonstrating.Shots | None:
+    """Training rows to show before each input; none of them may be of dev or test."""
+    held_out = HeldOut({"dev": bench.dev, "test": bench.test})
+    found = demonstrating.demonstrations(bench.task, recipe, bench.showable(), bench.seed, [*bench.dev, *bench.test], held_out)
+    if found is not None:
+        found.prepare(bench.test if split == "test" else bench.dev)
+    return found
 
 
 def answer(predictor: Predictor, rows: Sequence[Example], group: str) -> list[Prediction]:
@@ -303,11 +327,13 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
         return f"{recipe.adapter} does not answer tasks of kind {bench.task.kind} in this version"
     if adapter.needs_teacher and bench.ask_for is None:
         return "there is no teacher (--teacher)"
-    if bench.recording and recipe.context:
-        return "the teacher is a recording: it answers the same whatever stands in the prompt"
+    if reason := demonstrating.none_to_show(recipe, bench.showable()):
+        return reason
     if looks_up(recipe) and bench.library is None:
         return "there are no documents to look things up in (--docs DIR)"
     if not adapter.needs_teacher and not bench.rows_for(recipe):
+        if bench.knowledge is not None:
+            return "there are no labelled rows, and it cannot learn documents for questions (--rows FILE)"
         return "there are no rows of this kind to train on"
     if reasoning.needs(recipe) and not any(row.rationale for row in bench.rows_for(recipe)):
         return reasoning.none_of_them(bench.ask_for is not None)

@@ -41,9 +41,10 @@ def messages(
     """What a prompted model is sent. Plain: a system message with the task and the form of the answer, the demonstrations
     and at last the input, each under its heading. The demonstrations of the prompt file come before `shots`, the passages right
     before the input, so that what stands before them is the same in every call. passages: else those of the example.
-    structure: another layout of the same parts, and more of them."""
+    Shots without an input are documents: they are quoted before the passages. structure: another layout of the same parts, and
+    more of them."""
+    example, shots = with_documents(example, shots, passages)
     worked = [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] + list(shots)
-    example = example.model_copy(update={"passages": tuple(passages)}) if passages else example
     parts = Parts(
         instruction=task.instruction.strip(),
         form=f"{STEP_BY_STEP}\n\n{answer_after_reasons(task)}" if structure.steps else answer_form(task),
@@ -68,13 +69,24 @@ def worked_answer(task: Task, shot: Example, structure: Structure) -> str:
     return output
 
 
+def with_documents(example: Example, shots: Sequence[Example], passages: Sequence[str] = ()) -> tuple[Example, list[Example]]:
+    """(the example with every passage that it is read behind, the shots that are worked examples). A shot without an input is a
+    document: its output. Documents come first, so that their places are the same in every call."""
+    documents = [shot.output for shot in shots if not shot.input and shot.output]
+    if documents or passages:
+        example = example.model_copy(update={"passages": (*documents, *(passages or example.passages or ()))})
+    return example, [shot for shot in shots if shot.input]
+
+
 LABEL, RATIONALE = "[label]", "[rationale]"  # which of its two tasks a student is asked for (objectives.stepwise)
 
 
-def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "") -> tuple[Message, ...]:
+def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "", frame: bool = True) -> tuple[Message, ...]:
     """What a writing student reads: the input under its heading, with `instruct` after the task. Demonstrations it has
-    learnt as rows. mark: LABEL or RATIONALE before the input, of a student that learnt both."""
-    user = Message(role="user", content=f"{mark} {question(task, example)}\nAnswer:".lstrip())
+    learnt as rows. mark: LABEL or RATIONALE before the input, of a student that learnt both. frame False: the input as it stands,
+    without heading and options, for a student that goes on from it."""
+    asked = f"{question(task, example)}\nAnswer:" if frame else f"{quoted(example.passages)}{example.input}"
+    user = Message(role="user", content=f"{mark} {asked}".lstrip())
     return (Message(role="system", content=system(task)), user) if instruct else (user,)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from limbeck import registry
-from limbeck.types import Frozen, Kind, Message, Task
+from limbeck.types import Frozen, Kind, Message, Recipe, Task
 
 VERSION = "1"
 LEVERS = ("role", "details", "form", "steps", "delimiters")  # methods of prompting that are switched on one by one
@@ -65,6 +65,12 @@ SANDWICH = Structure(name="sandwich", delimiters="headings", order="both")
 def structure_of(value: str | dict[str, Any]) -> Structure:
     """Of a recipe's value `structure`: a name on the shelf, or the structure itself. Raises UsageError for an unknown name."""
     return registry.take("structures", value) if isinstance(value, str) else Structure.model_validate(value)
+
+
+def of_recipe(recipe: Recipe) -> Structure:
+    """The structure of its value, "plain" where it has none; prompt:cot switches the reasons on in any."""
+    structure = structure_of(recipe.value("structure", "plain"))
+    return structure.model_copy(update={"steps": True}) if "cot" in recipe.args else structure
 
 
 class Parts(NamedTuple):

@@ -1,4 +1,5 @@
-"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k).
+"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k, +many); prompt:cot asks for reasons,
+then the answer, and a reply that names no answer, or two, is malformed.
 
 An empty, cut or malformed reply is asked again up to RE_ASKS times with another seed, so that it is another request;
 every reply is paid for and counted in the row's cost. What is still no answer then counts as wrong."""
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from limbeck import render, render_reasons
 from limbeck.errors import MissingError
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
-from limbeck.render_structure import PLAIN, Structure, structure_of
+from limbeck.render_structure import PLAIN, Structure, of_recipe
 from limbeck.types import Example, Kind, Message, Prediction, Price, Reply, Request, Status, Task
 
 RE_ASKS = 2
@@ -19,7 +20,8 @@ RE_ASKS = 2
 
 @dataclass(frozen=True)
 class Prompted:
-    """A Predictor. shots: input -> demonstrations."""
+    """A Predictor. shots: input -> demonstrations. reasons: they are asked for before the answer. one_schema: of every call, so
+    that a provider's prefix cache, which it stands in front of, finds the rest again: options are checked by us alone."""
 
     task: Task
     ask: Ask
@@ -27,6 +29,7 @@ class Prompted:
     shots: Callable[[Example], Sequence[Example]]
     max_tokens: int
     structure: Structure = PLAIN
+    one_schema: bool = False
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         replies: list[list[Reply | Exception]] = [[] for _ in inputs]
@@ -46,9 +49,10 @@ class Prompted:
         return render.messages(self.task, row, self.shots(row), structure=self.structure)
 
     def request(self, row: Example, attempt: int) -> Request:
+        asked = row.model_copy(update={"choices": None}) if self.one_schema else row
         return Request(
             messages=self.messages(row),
-            reply_schema=None if self.structure.steps else render.reply_schema(self.task, row),
+            reply_schema=None if self.structure.steps else render.reply_schema(self.task, asked),
             max_tokens=self.max_tokens,
             seed=attempt or None,
             row=row,
@@ -76,8 +80,9 @@ class Prompted:
         spent = {
             "tokens_in": sum(r.tokens_in for r in paid),
             "tokens_out": sum(r.tokens_out for r in paid),
+            "tokens_cached": sum(r.tokens_cached for r in paid),
             "latency_ms": sum(r.latency_ms for r in paid) or None,
-            "cost_usd": self.price.of(sum(r.tokens_in for r in paid), sum(r.tokens_out for r in paid)) if self.price else None,
+            "cost_usd": sum(self.price.of_reply(r) for r in paid) if self.price else None,
         }
         last = paid[-1] if paid else got[-1]  # a re-ask that failed leaves the bad reply standing
         if isinstance(last, Exception):
@@ -98,7 +103,8 @@ def fit(job: FitJob) -> Fitted:
         job.price,
         job.shots or (lambda example: ()),
         max_tokens=int(job.recipe.value("max_tokens", 256)),
-        structure=structure_of(job.recipe.value("structure", "plain")),
+        structure=of_recipe(job.recipe),
+        one_schema=job.recipe.context == "many",
     )
     return Fitted(predictor=predictor, prompt=predictor.messages)
 
@@ -108,6 +114,8 @@ PROMPT = Adapter(
     group="prompt",
     kinds=tuple(Kind),
     modifiers=("context",),
+    args="cot",
+    takes="cot, which asks for reasons first",
     needs_teacher=True,
     fit=fit,
 )
