@@ -51,7 +51,7 @@ def test_every_claim_from_elsewhere_names_its_source_and_no_claim_of_a_measureme
     facts, _ = CASES[name]
     for one in ways(facts)[1]:
         assert one.way in WAYS and one.text.endswith((".", "%).", ")"))
-        assert one.source or one.how in ("arithmetic", "your wish"), one.text
+        assert one.source or one.how in ("arithmetic", "your wish", "expected"), one.text
         assert one.how != "measured here" or facts.report is not None
 
 

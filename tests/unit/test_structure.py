@@ -253,10 +253,13 @@ def test_the_report_shows_one_prompt_to_the_letter():
 
     report = prompting_wins()
     sent = render.messages(LABEL, ROW, [SHOT], structure=FULL)
-    row = next(r for r in report.rows if r.group == "prompt")
-    row = row.model_copy(update={"values": with_structure("full").values})
-    report = report.model_copy(update={"prompting": structuring.summary(LABEL, row, sent)})
+    report = report.model_copy(update={"prompting": structuring.summary(LABEL, with_structure("full"), sent)})
     assert report.prompting["messages"] == [m.model_dump() for m in sent]
     assert all(m.content in markdown(report) for m in sent)
     assert "&lt;case&gt;\nPassages:" in page(report) and "role + details + form + tags" in page(report)
     assert "It was not tuned" in markdown(report)
+
+
+def test_reasons_that_the_recipe_asks_for_are_told_as_a_lever():
+    recipe = recipes.with_values(recipes.parse("prompt:cot@teacher"), LABEL, SIZES, {})
+    assert structuring.summary(LABEL, recipe, [Message(role="user", content="x")])["levers"] == "steps"
