@@ -33,6 +33,7 @@ class Effect(Frozen):
 
 class Trial(Frozen):
     """One structure on dev. stage: factorial | refined. value: on the subset. malformed: answers that could not be read.
+    usd_per_1000: calls, re-asks included; None = the price is not known.
     versus: against the plain prompt; over all of dev for a finalist, over the subset for others. p_holm: over all trials."""
 
     structure: Structure
@@ -40,6 +41,7 @@ class Trial(Frozen):
     stage: str
     value: float | None
     malformed: int = 0
+    usd_per_1000: float | None = None
     finalist: bool = False
     versus: Versus | None = None
     p_holm: float | None = None
@@ -201,6 +203,12 @@ def best_of(desk: Desk) -> list[str]:
     return [text for text in ahead if text != reference(desk)][:FINALISTS]
 
 
+def cost(found: Sequence[Prediction]) -> float | None:
+    """USD of 1,000 calls."""
+    known = [p.cost_usd for p in found if p.cost_usd is not None]
+    return 1000 * sum(known) / len(known) if known else None
+
+
 def judged(desk: Desk, finalists: Sequence[str]) -> list[tuple[str, Trial]]:
     """Every trial against the plain prompt. The finalists were picked on rows that they are compared on, so their p is corrected for
     all that were tried, not for the few that were left."""
@@ -216,7 +224,7 @@ def judged(desk: Desk, finalists: Sequence[str]) -> list[tuple[str, Trial]]:
         )
         found.append((text, Trial(
             structure=structure, told=structure.told(), stage=stage, value=value_on(desk, text, desk.subset),
-            malformed=sum(p.status is not Status.OK for p in mine), finalist=text in finalists, versus=against,
+            malformed=sum(p.status is not Status.OK for p in mine), usd_per_1000=cost(mine), finalist=text in finalists, versus=against,
         )))  # fmt: skip
     corrected = stats.holm([trial.versus.p_value for _, trial in found if trial.versus is not None])
     at = iter(corrected)

@@ -94,6 +94,7 @@ def test_killed_and_resumed_it_finds_the_lever_under_the_cap_and_a_run_uses_it(f
         assert done.returncode == 0, done.stderr
         found, asked = tuned(folder), len(stand.inputs)
         assert found["changed"] and found["chosen"]["delimiters"] == "tags" and "is better than the plain prompt" in found["verdict"]
+        assert "1,000 calls cost $" in found["verdict"]
         assert found["usd"] <= 0.5 and f"{len(found['trials'])} structures" in done.stdout and "looks at dev" in done.stdout
         assert 240 <= asked <= 240 + 64  # what was in flight when it was killed may be asked again
         again = call_limbeck("prompt", "tune", *given(folder, server, *TRIALS), env=KEY)
@@ -126,12 +127,14 @@ def test_a_teacher_that_does_not_look_at_the_prompt_ends_in_no_difference(folder
     ("more", "code", "said"),
     [
         (("--trials", "4"), 2, "too few for a factorial"),
+        (("--trials", "20", "--dev", "few.jsonl"), 2, "6 dev rows are too few"),
         (("--budget", "0.0001usd"), 4, "nothing was spent"),
         (("--teacher", "recorded:rec.jsonl"), 2, "a recording answers the same"),
     ],
 )
 def test_what_cannot_be_tuned_is_told_before_anything_is_asked(folder, more, code, said):
     write_jsonl(folder / "rec.jsonl", [{"input": row["input"], "label": row["output"]} for row in ROWS], keys=("input", "label"))
+    write_jsonl(folder / "few.jsonl", DEV[:6])
     stand = Stand(helps=True)
     with ChatServer(stand) as server:
         done = call_limbeck("prompt", "tune", *given(folder, server, *more), cwd=folder, env=KEY)
