@@ -174,8 +174,9 @@ def test_prompts_that_answer_word_for_word_alike_are_told_to_compare_costs_alone
     other = [*same[:-1], Prediction(id="19", text="a", detail="put otherwise")]
     answers = {"prompt@teacher": same, "prompt+few:8@teacher": same, "prompt+many@teacher": other}
     (warning,) = compare.deaf_warnings(rows, answers)
-    assert "prompt@teacher, prompt+few:8@teacher gave the same replies" in warning and "many" not in warning
-    assert compare.deaf_warnings(rows, {k: v[:19] for k, v in answers.items()}) == []
+    assert "prompt@teacher, prompt+few:8@teacher got the same replies" in warning and "many" not in warning
+    few = {k: v[:19] for k, v in answers.items()}
+    assert compare.deaf_warnings(rows, few) == [] and len(compare.deaf_warnings(rows, few, recorded=True)) == 1
 
 
 def test_a_student_pays_for_itself_against_the_prompt_that_dev_says_is_best() -> None:
