@@ -14,21 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import demonstrating, reasoning, registry, render, render_reasons
+from limbeck import demonstrating, reasoning, registry, render, render_reasons, render_structure
 from limbeck.curate.leak import HeldOut
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
-from limbeck.types import SYNTHETIC, Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
+from limbeck.types import SYNTHETIC, Example, Frozen, Message, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
 
 SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
 UNANSWERED = {error.__name__ for error in (CapReached, Transient, ProviderError)}  # worth asking again on another day
 
 
 class Record(Frozen):
-    """What fitting and asking one candidate gave and cost. state: ok | failed | skipped | partial."""
+    """What fitting and asking one candidate gave and cost. state: ok | failed | skipped | partial.
+    prompt: what it sends for the first dev row, to the letter."""
 
     recipe: Recipe
     group: str
@@ -46,6 +47,7 @@ class Record(Frozen):
     throughput_rows_s: float | None = None
     not_deterministic: str = ""
     measured: tuple[Value, ...] = ()
+    prompt: tuple[Message, ...] = ()
 
 
 @dataclass
@@ -106,6 +108,8 @@ class Bench:
             facts["teacher"] = self.teacher
         else:
             facts["labelled"] = len(self.labelled)
+        if adapter.needs_teacher and render_structure.of_recipe(recipe) != render_structure.PLAIN:
+            facts["structure"] = render_structure.VERSION
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
         if reasoning.learns(recipe):
@@ -127,6 +131,7 @@ def on_dev(bench: Bench, recipe: Recipe) -> Record:
         if fitted.save is not None:
             fitted.save(place(bench, recipe) / "model")
             bench.alive[recipe.id] = fitted.predictor
+        record = record.model_copy(update={"prompt": sent(bench, recipe, fitted)})
         return record, answer(fitted.predictor, bench.dev, record.group)
 
     return finish(bench, recipe, adapter, work, "dev", step, inputs)
@@ -165,6 +170,15 @@ def on_test(bench: Bench, recipe: Recipe, refit: bool) -> Record:
         return record.model_copy(update={"single_ms": single_calls(predictor, bench.test), "throughput_rows_s": rate}), predictions
 
     return finish(bench, recipe, adapter, work, "test", step, inputs)
+
+
+def sent(bench: Bench, recipe: Recipe, fitted: Fitted) -> tuple[Message, ...]:
+    """One prompt as it goes out: of the first dev row, with the passages that are looked up for it."""
+    if fitted.prompt is None or not bench.dev:
+        return ()
+    rows = [bench.dev[0].blind()]
+    rows = bench.library.with_passages(recipe, rows) if looks_up(recipe) and bench.library is not None else rows
+    return tuple(fitted.prompt(rows[0]))
 
 
 def single_calls(predictor: Predictor, rows: Sequence[Example]) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck import controls, provenance, reasoning, registry, stats, synthetic
+from limbeck import controls, provenance, reasoning, registry, stats, structuring, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
@@ -216,6 +216,7 @@ def build_report(folder: RunFolder) -> Report:
     more[STOP_RATE] = {i: score for i, found in test_answers.items() if (score := stop_rate(task, found))}
     machine = float(run.get("machine_usd_per_hour", 0.05))
     names = {r.id: r.text for r in recipes}
+    texts = {r.recipe.id: r.prompt for r in dev_records}
     rows = [
         row_of(
             task,
@@ -293,6 +294,7 @@ def build_report(folder: RunFolder) -> Report:
         sources=came,
         curated=tuple(run.get("curated", ())),
         retrieval=run.get("retrieval", {}),
+        prompting=structuring.summary(task, shown := prompt_shown(rows, task), texts.get(shown.id, ()) if shown else ()),
         rationales=run.get("rationales", {}),
     )
 
@@ -312,6 +314,12 @@ def best_prompt(rows: Sequence[Row], task: Task) -> str | None:
     sign = -1 if registry.take("metrics", task.metric).lower_is_better else 1
     prompts = [r for r in rows if r.group == "prompt" and r.state == "ok" and r.dev is not None and r.dev.value is not None]
     return max(prompts, key=lambda r: sign * (r.dev.value or 0.0) if r.dev else 0.0).id if prompts else None
+
+
+def prompt_shown(rows: Sequence[Row], task: Task) -> Row | None:
+    """Whose text the report shows: the prompt that is best on dev, else the first there is."""
+    best = best_prompt(rows, task)
+    return next((r for r in rows if r.id == best), None) or next((r for r in rows if r.group == "prompt"), None)
 
 
 def name_of(rows: Sequence[Row], recipe_id: str | None) -> str | None:

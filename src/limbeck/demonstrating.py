@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from limbeck import registry, render, render_reasons
+from limbeck import registry, render
 from limbeck.curate.leak import HeldOut
 from limbeck.curate.leak_docs import told
 from limbeck.errors import UsageError
+from limbeck.render_structure import of_recipe
 from limbeck.teachers.tokens import tokens_of
 from limbeck.teachers.windows import window_of
 from limbeck.types import Example, Message, Recipe, Task, Value
@@ -34,8 +35,8 @@ def is_many(recipe: Recipe) -> bool:
 
 
 def reasons_first(recipe: Recipe) -> bool:
-    """prompt:cot: it is asked for reasons, then the answer."""
-    return recipe.adapter == "prompt" and "cot" in recipe.args
+    """It is asked for reasons, then the answer."""
+    return recipe.adapter == "prompt" and of_recipe(recipe).steps
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,7 @@ def most_that_fit(n: int, fits: Callable[[int], bool]) -> int:
 
 def prompt_of(task: Task, recipe: Recipe, example: Example, shots: Sequence[Example]) -> tuple[Message, ...]:
     """As the candidate itself is going to be asked."""
-    write = render_reasons.messages if reasons_first(recipe) else render.messages
-    return write(task, example, shots)
+    return render.messages(task, example, shots, structure=of_recipe(recipe))
 
 
 def answer_tokens(recipe: Recipe) -> int:

@@ -175,10 +175,11 @@ def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked:
     rows = spread(asked or train, FEW_SAMPLE if many else SAMPLE) or [made_up(task)]
     shots = picker(task, recipe, train, seed, asked)
     prompts = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
-    schemas = [tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
+    steps = recipe is not None and demonstrating.reasons_first(recipe)
+    schemas = [0 if steps else tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
     prompt, schema = sum(prompts) / len(prompts), sum(schemas) / len(schemas)
     out_low, out_high = reply_tokens(task, train)
-    if recipe is not None and demonstrating.reasons_first(recipe):
+    if steps:
         out_low, out_high = out_low + REASON_LOW, out_high + REASON_HIGH
     return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import indexing, recipes, registry, render
+from limbeck import indexing, recipes, registry, render, structuring
 from limbeck.augment.rationales import check_options
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import make_splits, split_of, test_of_made
@@ -53,6 +53,8 @@ def preflight(settings: Settings, prompt: str) -> Given:
         raise UsageError(
             f"{settings.prompt} is empty", "a prompt file holds what you send to an LLM today", "write the instruction into it"
         )
+    warnings: list[str] = []
+    settings = structuring.settle(settings, warnings)
     wanted = recipes.parse_all(settings.candidates)
     if unknown := set(settings.overrides) - recipes.known_values():
         name = sorted(unknown)[0]
@@ -62,7 +64,6 @@ def preflight(settings: Settings, prompt: str) -> Given:
     for recipe in wanted:
         refuse_impossible(recipe, settings.overrides)
     check_options(settings.rationale_samples, str(settings.overrides.get("keep_rationales", "agreeing")))
-    warnings: list[str] = []
     rejected: list[Rejected] = []
     indexing.check(settings, wanted, warnings)
 

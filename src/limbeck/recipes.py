@@ -18,6 +18,7 @@ from limbeck.contexts.chunks import OVERLAP, WORDS
 from limbeck.contexts.shots import NUMBERS
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
+from limbeck.render_structure import of_recipe
 from limbeck.types import Kind, Recipe, Task, Value
 
 # modifier name -> axis. A name that is here and not on its shelf is known to the grammar and not shipped yet.
@@ -220,7 +221,14 @@ def with_values(recipe: Recipe, task: Task, sizes: Sizes, overrides: Mapping[str
     for name, value in overrides.items():
         if name in table or (trained and name in OPTIONAL):
             table[name] = Value(name=name, value=value, why="set by you")
-    return recipe.model_copy(update={"values": tuple(table.values())})
+    found = recipe.model_copy(update={"values": tuple(table.values())})
+    if "structure" in table and of_recipe(found).steps and "max_tokens" not in overrides:
+        room = int(table["max_tokens"].value) + REASONS_TOKENS
+        table["max_tokens"] = Value(
+            name="max_tokens", value=room, why="room for reasons of three sentences, and for an answer of this kind"
+        )
+        found = recipe.model_copy(update={"values": tuple(table.values())})
+    return found
 
 
 def trained_on(recipe: Recipe, sizes: Sizes) -> int:
@@ -238,11 +246,8 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[name] = Value(name=name, value=value, why=why)
 
     if recipe.adapter == "prompt":
-        room = 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256
-        if "cot" in recipe.args:
-            put("max_tokens", room + REASONS_TOKENS, "room for reasons of three sentences, and for an answer of this kind")
-        else:
-            put("max_tokens", room, "room for an answer of this kind, and for a JSON wrapping")
+        put("structure", "plain", "the prompt as it is; limbeck list structures for others, limbeck prompt tune to try them")
+        put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
     adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
     family = family_of_name(recipe.base) if adapter.attach is not None and recipe.base else ENCODER
     if adapter.attach is not None:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from limbeck.render import ABOUT_PASSAGES, allowed_answers, canonical, find_json, question, span, squeeze, with_documents
+from limbeck.render import allowed_answers, answer_after_reasons, canonical, find_json, question, said, squeeze
+from limbeck.render_structure import REASONS, SO, ended
 from limbeck.types import Example, Kind, Message, Status, Task
 
 VERSION = "1"
@@ -27,7 +28,6 @@ def messages(task: Task, example: Example, shots: Sequence[Example] = (), told: 
     """Few-shot chain of thought (Wei et al. 2022): (input, rationale, answer) triples, then the input. shots: rows with a
     rationale and an answer; none = zero-shot. told: the right answer, where the teacher may see it."""
     seen = told is not None
-    example, shots = with_documents(example, shots)
     parts = [f"{heading(task, s, s.output if seen else None)} {ended(s.rationale or '')} {SO}{said(task, s.output or '')}" for s in shots]
     parts.append(heading(task, example, told))
     given = " The right answer is given: say why it is right." if seen else ""
@@ -35,39 +35,13 @@ def messages(task: Task, example: Example, shots: Sequence[Example] = (), told: 
         "Whatever was said about the form of the reply, this time reply with one paragraph: first one to three short sentences on what"
         f' in the input decides the answer, then "{SO}" and the answer.{given}'
     )
-    about = f"\n\n{ABOUT_PASSAGES}" if example.passages else ""
-    system_ = f"{task.instruction.strip()}\n\n{form}\n\n{answer_form(task)}{about}"
+    system_ = f"{task.instruction.strip()}\n\n{form}\n\n{answer_after_reasons(task)}"
     return (Message(role="system", content=system_), Message(role="user", content="\n\n".join(parts)))
-
-
-SO = "So the answer is "
 
 
 def heading(task: Task, example: Example, told: str | None) -> str:
     given = f"Right answer: {told}\n" if told is not None else ""
-    return f"{question(task, example)}\n{given}Reasons:"
-
-
-def answer_form(task: Task) -> str:
-    if task.kind is Kind.LABEL:
-        return "The answer is exactly one of these labels:\n" + "\n".join(f"- {name}" for name in task.labels)
-    if task.kind is Kind.CHOICE:
-        return "The answer is the text of exactly one of the options."
-    if task.kind is Kind.SCORE:
-        return f"The answer is one number{span(task)}."
-    if task.kind is Kind.FIELDS:
-        return f"The answer is one JSON object that fits this schema:\n{task.output_schema or '{}'}"
-    return "The answer is the answer alone, without an introduction."
-
-
-def ended(text: str) -> str:
-    """With a full stop, where no sign ends the sentence."""
-    text = text.strip()
-    return text if not text or text[-1] in ".!?。！？" else f"{text}."
-
-
-def said(task: Task, output: str) -> str:
-    return output.strip() if task.kind in (Kind.TEXT, Kind.FIELDS) else ended(output)
+    return f"{question(task, example)}\n{given}{REASONS}"
 
 
 _SURE = re.compile(r"\b(?:so|thus|therefore|hence),?\s+(?:the|my)\s+(?:\w+\s+)?answer\s+is\b[\s:*]*", re.I)

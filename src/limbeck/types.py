@@ -401,6 +401,7 @@ class Report(Frozen):
     sources: tuple[Source, ...] = ()
     curated: tuple[str, ...] = ()  # what curation did, in sentences
     retrieval: dict[str, Any] = {}  # see indexing.summary; {} where no candidate looks anything up
+    prompting: dict[str, Any] = {}  # see structuring.summary; {} where nothing is prompted
     rationales: dict[str, Any] = {}  # see reasoning.summary; {} where no candidate learns from rationales
 
 
@@ -437,6 +438,7 @@ class Settings(Frozen):
     votes: labelling requests per row; None: 3 for a made row, 1 for an unlabelled one. bases: so many base models of the
     catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here.
     docs: a folder of documents that candidates with rag:k look things up in.
+    structure: how prompts are laid out, a name or a file. role, details: texts of the user's own for structures that have them.
     rationales: whether the teacher sees a row's label when it is asked why. rationale_samples: completions per row."""
 
     prompt: str
@@ -451,6 +453,9 @@ class Settings(Frozen):
     votes: int | None = None
     bases: int = 0
     docs: str | None = None
+    structure: str | None = None
+    role: str | None = None
+    details: str | None = None
     rationales: Literal["blind", "seen"] = "blind"
     rationale_samples: int = 1
     columns: dict[str, str] = {}

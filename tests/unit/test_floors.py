@@ -14,7 +14,7 @@ import limbeck
 
 SOURCE = Path(limbeck.__file__).parent
 
-GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "run", "need", "log"}
+GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "render_structure", "run", "need", "log"}
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
@@ -39,6 +39,12 @@ HALLWAY = {
     "report",
     "starting",
     "stats",
+    "structuring",
+    "factorial",
+    "tuning",
+    "trials",
+    "advise",
+    "advise_rules",
     "supply",
     "verdict",
     "controls",

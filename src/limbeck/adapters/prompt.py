@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from limbeck import render, render_reasons
 from limbeck.errors import MissingError
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
-from limbeck.types import Example, Kind, Prediction, Price, Reply, Request, Status, Task
+from limbeck.render_structure import PLAIN, Structure, of_recipe
+from limbeck.types import Example, Kind, Message, Prediction, Price, Reply, Request, Status, Task
 
 RE_ASKS = 2
 
@@ -27,7 +28,7 @@ class Prompted:
     price: Price | None
     shots: Callable[[Example], Sequence[Example]]
     max_tokens: int
-    reasons: bool = False
+    structure: Structure = PLAIN
     one_schema: bool = False
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
@@ -44,12 +45,14 @@ class Prompted:
                 break
         return [self.prediction(row, got) for row, got in zip(inputs, replies, strict=True)]
 
+    def messages(self, row: Example) -> tuple[Message, ...]:
+        return render.messages(self.task, row, self.shots(row), structure=self.structure)
+
     def request(self, row: Example, attempt: int) -> Request:
-        write = render_reasons.messages if self.reasons else render.messages
         asked = row.model_copy(update={"choices": None}) if self.one_schema else row
         return Request(
-            messages=write(self.task, row, self.shots(row)),
-            reply_schema=None if self.reasons else render.reply_schema(self.task, asked),
+            messages=self.messages(row),
+            reply_schema=None if self.structure.steps else render.reply_schema(self.task, asked),
             max_tokens=self.max_tokens,
             seed=attempt or None,
             row=row,
@@ -58,12 +61,19 @@ class Prompted:
     def read(self, row: Example, reply: Reply | Exception) -> tuple[str, Status]:
         if not isinstance(reply, Reply):
             return "", Status.ERROR
-        if self.reasons:
-            _, answer, status = render_reasons.read(self.task, row, reply.texts[0] if reply.texts else "")
-            return answer, status
+        if self.structure.steps:
+            return self.read_reasons(row, reply)
         if reply.finish and reply.finish[0] == "length" and self.task.kind is not Kind.TEXT and render.find_json(reply.texts[0]) is None:
             return "", Status.MALFORMED if reply.texts[0].strip() else Status.EMPTY  # cut off: no answer can be told for sure
         return render.answer(self.task, row, reply.texts[0] if reply.texts else "")
+
+    def read_reasons(self, row: Example, reply: Reply) -> tuple[str, Status]:
+        """The answer at the end of the reasons. A reply that was cut off, or that ends in no answer, is malformed."""
+        text = reply.texts[0] if reply.texts else ""
+        if reply.finish and reply.finish[0] == "length":
+            return "", Status.MALFORMED if text.strip() else Status.EMPTY
+        found = render_reasons.read(self.task, row, text)
+        return found.answer, found.status
 
     def prediction(self, row: Example, got: Sequence[Reply | Exception]) -> Prediction:
         paid = [r for r in got if isinstance(r, Reply)]
@@ -93,10 +103,10 @@ def fit(job: FitJob) -> Fitted:
         job.price,
         job.shots or (lambda example: ()),
         max_tokens=int(job.recipe.value("max_tokens", 256)),
-        reasons="cot" in job.recipe.args,
+        structure=of_recipe(job.recipe),
         one_schema=job.recipe.context == "many",
     )
-    return Fitted(predictor=predictor)
+    return Fitted(predictor=predictor, prompt=predictor.messages)
 
 
 PROMPT = Adapter(

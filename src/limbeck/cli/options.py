@@ -43,6 +43,10 @@ DOCS = click.option(
     "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
 )
 
+STRUCTURE = click.option(
+    "--structure", metavar="NAME|FILE", help="How prompts are laid out: limbeck list structures, or the file of limbeck prompt tune."
+)
+
 PATHS = ("dev", "test", "unlabelled", "docs")
 KNOWN = (
     "rows",
@@ -56,6 +60,9 @@ KNOWN = (
     "votes",
     "bases",
     "docs",
+    "structure",
+    "role",
+    "details",
     "rationales",
     "rationale_samples",
     "columns",
@@ -114,6 +121,9 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
             docs=options.get("docs"),
+            structure=options.get("structure"),
+            role=options.get("role"),
+            details=options.get("details"),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
@@ -155,6 +165,8 @@ def beside(options: dict[str, Any], folder: Path) -> None:
     for name in PATHS:
         if options.get(name):
             options[name] = near(str(options[name]))
+    if options.get("structure") and (folder / str(options["structure"])).is_file():
+        options["structure"] = near(str(options["structure"]))
     for name in ("teacher", "labeller"):
         for prefix in ("recorded:", "local:."):
             if str(options.get(name) or "").startswith(prefix):

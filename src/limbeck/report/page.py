@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
     ("confusions", "Confusions", sections.confusions),
     ("confidence", "Confidence", sections.confidence),
     ("mistakes", "Mistakes worth reading", sections.mistakes),
+    ("prompt", "The prompt", sections.prompt),
     ("rationales", "Rationales", sections.rationales),
     ("rows", "Rows", sections.rows),
     ("retrieval", "Retrieval", sections.retrieval),
