@@ -10,6 +10,7 @@ import pytest
 from limbeck import compare, demonstrating, estimate, recipes, render
 from limbeck.adapters.prompt import Prompted
 from limbeck.errors import UsageError
+from limbeck.render_structure import PLAIN
 from limbeck.report import table
 from limbeck.teachers.openai_api import read_reply
 from limbeck.teachers.openai_batch import halved
@@ -110,6 +111,9 @@ def test_the_estimate_of_many_counts_on_no_cache_and_stays_above_the_bill() -> N
     assert usd.high > 2 * bare.high, "the demonstrations are counted"
 
 
+STEPS = PLAIN.model_copy(update={"steps": True})
+
+
 # ---- reasons first -------------------------------------------------------------------------------------------------
 
 
@@ -122,7 +126,7 @@ def told(text: str, finish: str = "stop") -> Prediction:
         return [said for _ in requests]
 
     shots = [Example(id="1", input="one", output="a", rationale="It begins so")]
-    (found,) = Prompted(TASK, ask, None, lambda row: shots, max_tokens=99, reasons=True).predict([Example(id="q", input="two")])
+    (found,) = Prompted(TASK, ask, None, lambda row: shots, max_tokens=99, structure=STEPS).predict([Example(id="q", input="two")])
     assert sent[0].reply_schema is None
     assert "Input: one\nReasons: It begins so. So the answer is a.\n\nInput: two\nReasons:" in sent[0].messages[1].content
     return found
