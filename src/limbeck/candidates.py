@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import demonstrating, reasoning, registry, render, render_reasons, render_structure
+from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure
 from limbeck.curate.leak import HeldOut
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
+from limbeck.knowing import Knowledge
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
@@ -74,6 +75,8 @@ class Bench:
     rationales: dict[str, str] = field(default_factory=dict)
     alive: dict[str, Predictor] = field(default_factory=dict)  # students that are still in memory
     library: Library | None = None  # of candidates that look things up
+    knowledge: Knowledge | None = None  # of students that learn documents
+    about_knowledge: dict[str, Any] = field(default_factory=dict)  # of inferring.summary
 
     def rows_for(self, recipe: Recipe) -> list[Example]:
         """Training rows: all there are, or those that the recipe names; with rationales, where its objective looks at them."""
@@ -84,7 +87,12 @@ class Bench:
             return [row for row in train if row.origin.kind not in SYNTHETIC]
         if recipe.rows == "rows:generated":
             return [row for row in train if row.origin.kind in ("generated", "retrieved")]
-        return labelled if recipe.rows == "rows:teacher" else train + labelled
+        rows = labelled if recipe.rows == "rows:teacher" else train + labelled
+        return rows + self.knowledge.rows(recipe) if self.knowledge is not None and self.knows(recipe) else rows
+
+    def knows(self, recipe: Recipe) -> bool:
+        """Does it learn the documents?"""
+        return self.knowledge is not None and recipes.learns_documents(recipe, bool(self.train or self.labelled))
 
     def showable(self) -> list[Example]:
         """The training rows, which alone may be demonstrations, with what the teacher said of why."""
@@ -112,6 +120,8 @@ class Bench:
             facts["structure"] = render_structure.VERSION
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
+        if self.knows(recipe):
+            facts["knowledge"] = sha_of([(row.id, row.input, row.output, row.confidence) for row in self.rows_for(recipe)])
         if reasoning.learns(recipe):
             facts["rationales"] = sha_of([(row.id, row.rationale) for row in self.rows_for(recipe)])
         return facts
@@ -241,6 +251,7 @@ def fit(
             *fitted.measured,
             *(shots.measured(recipe) if shots else []),
             *([reasoning.measured(rows)] if reasoning.learns(recipe) else []),
+            *(knowing.measured(bench.about_knowledge, recipe) if bench.knows(recipe) else []),
         ),
     )
     return record, fitted
@@ -321,6 +332,8 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
     if looks_up(recipe) and bench.library is None:
         return "there are no documents to look things up in (--docs DIR)"
     if not adapter.needs_teacher and not bench.rows_for(recipe):
+        if bench.knowledge is not None:
+            return "there are no labelled rows, and it cannot learn documents for questions (--rows FILE)"
         return "there are no rows of this kind to train on"
     if reasoning.needs(recipe) and not any(row.rationale for row in bench.rows_for(recipe)):
         return reasoning.none_of_them(bench.ask_for is not None)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck import controls, provenance, reasoning, registry, stats, structuring, synthetic
+from limbeck import controls, inferring, provenance, reasoning, registry, stats, structuring, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
@@ -20,6 +20,7 @@ from limbeck.verdict import MARGIN, RULE, Choice, decide, with_break_even
 RESAMPLES = 1000
 STOP_RATE = "stop_rate"
 FOR_ROWS = ("retrieve", "generate", "label", "rationales")  # purposes in the ledger: what rows and labels have cost
+FOR_INFERENCES = ("inferences", "opinions")  # what augment:* has cost
 FURTHER = {
     Kind.LABEL: ("macro_f1",),
     Kind.CHOICE: (),
@@ -239,7 +240,8 @@ def build_report(folder: RunFolder) -> Report:
     ledger = read_ledger(folder)
     paid = sum(facts["spent_usd"] for purpose, facts in ledger.get("by_purpose", {}).items() if purpose in FOR_ROWS)
     lower = registry.take("metrics", task.metric).lower_is_better
-    rows = [with_break_even(row, rows, paid, machine, lower) for row in rows]
+    inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
+    rows = [with_break_even(row, rows, paid, machine, lower, inferred) for row in rows]
     verdict, advice, winner = decide(rows, choice, len(test))
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
@@ -260,6 +262,7 @@ def build_report(folder: RunFolder) -> Report:
         *deaf_warnings(rows, test_answers, str(run["settings"].get("teacher") or "").startswith("recorded:")),
         *provenance.licence_warnings(came),
         *reasoning.warnings(run.get("rationales", {})),
+        *inferring.warnings(run.get("knowledge", {})),
     ]
     return Report(
         task=task,
@@ -296,7 +299,19 @@ def build_report(folder: RunFolder) -> Report:
         retrieval=run.get("retrieval", {}),
         prompting=structuring.summary(task, shown := prompt_shown(rows, task), texts.get(shown.id, ()) if shown else ()),
         rationales=run.get("rationales", {}),
+        knowledge=with_complement(run.get("knowledge", {}), task, test, {names[i]: found for i, found in test_answers.items()}),
     )
+
+
+def with_complement(facts: dict[str, Any], task: Task, test: Sequence[Example], answers: dict[str, list[Prediction]]) -> dict[str, Any]:
+    """What was learnt of the documents, with every candidate's figure on the test questions that no inference says word for word."""
+    literal = set(facts.get("literal", ()))
+    rest = [place for place, row in enumerate(test) if row.id not in literal]
+    if not literal or not rest:
+        return facts
+    metric: Metric = registry.take("metrics", task.metric)
+    values = {name: figure(metric, task, [test[i] for i in rest], [found[i] for i in rest]) for name, found in answers.items()}
+    return {**facts, "complement": {"n": len(rest), "scores": {name: value for name, value in values.items() if value is not None}}}
 
 
 def answered(found: Sequence[Prediction]) -> bool:

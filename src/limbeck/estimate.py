@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limbeck import demonstrating, registry, render, render_reasons
+from limbeck import demonstrating, registry, render, render_inferences, render_ranking, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
-from limbeck.recipes import Sizes, trained_on
+from limbeck.knowing import Knowledge
+from limbeck.recipes import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
 from limbeck.registry import Teacher
 from limbeck.tasks import by_teacher
 from limbeck.teachers.tokens import tokens_of
@@ -164,6 +165,35 @@ def with_rationales(
     return in_front(plan, f"rationales for {n} rows", usd, seconds, calls)
 
 
+LINE_LOW, LINE_HIGH = 10.0, 40.0  # tokens of an inference with its derivation
+OPINIONS = 8  # statements that rest on the same sources, in one question
+
+
+def with_inferences(
+    plan: Estimate, knowledge: Knowledge, scopes: set[str], samples: int, room: int, teacher: Teacher, second: Teacher | None
+) -> Estimate:
+    """The plan, and what follows from the documents, written before it; second: who is asked whether it does."""
+    usd, calls, made = Usd(), 0, 0
+    texts, sizes = list(knowledge.statements.values()), [tokens_of([text.whole]) + 4 for text in knowledge.texts]
+    if "local" in scopes and texts:
+        prompt = sum(prompt_tokens(render_inferences.local_messages(text)) for text in texts) / len(texts)
+        said = (samples * LINE_LOW, samples * LINE_HIGH * LOCAL_EACH)
+        usd += priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH), said).times(len(texts), ASKED_AGAIN)
+        calls, made = calls + len(texts), made + LOCAL_EACH * len(texts)
+    if "global" in scopes and sizes:
+        prompt = prompt_tokens(render_inferences.global_messages({}, 1)) + min(room, sum(sizes))
+        said = (samples * LINE_LOW, samples * LINE_HIGH * 2 * GLOBAL_EACH)
+        usd += priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH), said).times(len(sizes), ASKED_AGAIN)
+        calls, made = calls + len(sizes), made + GLOBAL_EACH * len(sizes)
+    if second is not None and not second.recording:
+        asked = math.ceil(made / OPINIONS) + len(sizes)
+        prompt = prompt_tokens(render_inferences.second_messages((), ())) + OPINIONS * LINE_HIGH + 2 * max(sizes, default=0)
+        usd += priced(second, (prompt * IN_LOW, prompt * IN_HIGH), (8.0, 6.0 * OPINIONS)).times(asked, ASKED_AGAIN)
+        calls += asked
+    seconds = calls * (CALL_S / CONCURRENCY if teacher.remote else CALL_S)
+    return in_front(plan, f"what follows from {len(sizes)} pieces of documents", usd, seconds, calls)
+
+
 # ---- one call --------------------------------------------------------------------------------------------------------
 
 
@@ -181,7 +211,17 @@ def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked:
     out_low, out_high = reply_tokens(task, train)
     if steps:
         out_low, out_high = out_low + REASON_LOW, out_high + REASON_HIGH
-    return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
+    usd = priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
+    return usd + reranking(task, recipe, rows, teacher) if recipe is not None and recipe.value("rerank") else usd
+
+
+def reranking(task: Task, recipe: Recipe, rows: Sequence[Example], teacher: Teacher) -> Usd:
+    """One more call per input: all the passages that are put in order, and their ids."""
+    depth = int(recipe.value("rerank"))
+    passages = expected_passages(recipe)[:1] * depth
+    prompts = [prompt_tokens(render_ranking.messages(task, row.blind(), passages)) for row in rows]
+    prompt = sum(prompts) / len(prompts)
+    return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + tokens_of([render_ranking.reply_schema()])), (2.0 * depth, 6.0 * depth))
 
 
 def asked_with(task: Task, recipe: Recipe | None, row: Example, shots: Sequence[Example]) -> Sequence[Message]:

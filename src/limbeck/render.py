@@ -81,10 +81,12 @@ def with_documents(example: Example, shots: Sequence[Example], passages: Sequenc
 LABEL, RATIONALE = "[label]", "[rationale]"  # which of its two tasks a student is asked for (objectives.stepwise)
 
 
-def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "") -> tuple[Message, ...]:
+def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "", frame: bool = True) -> tuple[Message, ...]:
     """What a writing student reads: the input under its heading, with `instruct` after the task. Demonstrations it has
-    learnt as rows. mark: LABEL or RATIONALE before the input, of a student that learnt both."""
-    user = Message(role="user", content=f"{mark} {question(task, example)}\nAnswer:".lstrip())
+    learnt as rows. mark: LABEL or RATIONALE before the input, of a student that learnt both. frame False: the input as it stands,
+    without heading and options, for a student that goes on from it."""
+    asked = f"{question(task, example)}\nAnswer:" if frame else f"{quoted(example.passages)}{example.input}"
+    user = Message(role="user", content=f"{mark} {asked}".lstrip())
     return (Message(role="system", content=system(task)), user) if instruct else (user,)
 
 

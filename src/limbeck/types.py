@@ -71,6 +71,9 @@ class Origin(Frozen):
 SYNTHETIC = frozenset({"generated", "teacher", "retrieved"})  # origins whose answer no person gave for this task
 
 
+KNOWLEDGE = frozenset({"document", "inferred"})  # origins of texts that answer nothing and are learnt as they stand
+
+
 class Example(Frozen):
     """One row. output None = not labelled. choices: this row's options (kind `choice`). confidence in [0, 1].
     answers: every answer that is right, where there are several (kind `text`). tests: a program that an answer has to pass.
@@ -403,6 +406,7 @@ class Report(Frozen):
     retrieval: dict[str, Any] = {}  # see indexing.summary; {} where no candidate looks anything up
     prompting: dict[str, Any] = {}  # see structuring.summary; {} where nothing is prompted
     rationales: dict[str, Any] = {}  # see reasoning.summary; {} where no candidate learns from rationales
+    knowledge: dict[str, Any] = {}  # see inferring.summary; {} where no candidate learns documents
 
 
 class Card(Frozen):
@@ -437,8 +441,9 @@ class Settings(Frozen):
     sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
     votes: labelling requests per row; None: 3 for a made row, 1 for an unlabelled one. bases: so many base models of the
     catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here.
-    docs: a folder of documents that candidates with rag:k look things up in.
     structure: how prompts are laid out, a name or a file. role, details: texts of the user's own for structures that have them.
+    docs: a folder of documents that candidates look things up in (rag:k), and learn. inferences_by: who writes what follows from
+    them: teacher | base | rules, None = the first there is. relations: declared ones, for the rules (augment.relations).
     rationales: whether the teacher sees a row's label when it is asked why. rationale_samples: completions per row."""
 
     prompt: str
@@ -456,6 +461,8 @@ class Settings(Frozen):
     structure: str | None = None
     role: str | None = None
     details: str | None = None
+    inferences_by: Literal["teacher", "base", "rules"] | None = None
+    relations: tuple[dict[str, Any], ...] = ()
     rationales: Literal["blind", "seen"] = "blind"
     rationale_samples: int = 1
     columns: dict[str, str] = {}

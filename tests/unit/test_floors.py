@@ -14,7 +14,10 @@ import limbeck
 
 SOURCE = Path(limbeck.__file__).parent
 
-GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "render_structure", "run", "need", "log"}
+GROUND = {
+    "types", "errors", "registry", "shelves", "run", "need", "log",
+    "render", "render_inferences", "render_ranking", "render_reasons", "render_structure",
+}  # fmt: skip
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
@@ -27,9 +30,12 @@ HALLWAY = {
     "human",
     "indexing",
     "demonstrating",
+    "inferring",
+    "knowing",
     "judging",
     "provenance",
     "reasoning",
+    "recall",
     "synthetic",
     "compare",
     "candidates",

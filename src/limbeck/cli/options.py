@@ -40,7 +40,14 @@ SEED = click.option("--seed", type=int, help="Same seed, same rows, same run, on
 MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 
 DOCS = click.option(
-    "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
+    "--docs",
+    metavar="DIR",
+    help="Documents that candidates look things up in (rag:k) or learn: Markdown, text, HTML, PDF, DOCX, CSV, JSONL.",
+)
+EMBEDDER = click.option(
+    "--embedder",
+    metavar="SPEC",
+    help="Whose embeddings search --docs by meaning: minilm, a hub id, a folder, or http://host/v1#model, openai:MODEL (default minilm).",
 )
 
 STRUCTURE = click.option(
@@ -63,6 +70,9 @@ KNOWN = (
     "structure",
     "role",
     "details",
+    "embedder",
+    "inferences_by",
+    "relations",
     "rationales",
     "rationale_samples",
     "columns",
@@ -124,6 +134,8 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             structure=options.get("structure"),
             role=options.get("role"),
             details=options.get("details"),
+            inferences_by=options.get("inferences_by"),
+            relations=tuple(options.get("relations") or ()),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
@@ -136,7 +148,8 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             budget_s=seconds,
             seed=int(options.get("seed") or 0),
             threads=int(options["threads"]) if options.get("threads") else None,
-            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()},
+            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()}
+            | ({"embedder": str(options["embedder"])} if options.get("embedder") else {}),
             require_win=bool(options.get("require_win")),
         )
     except (TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import limbeck.report.format as f
+import limbeck.report.knowledge as known
 import limbeck.report.prompting as prompting
 import limbeck.report.rationales as why
 import limbeck.report.retrieval as retrieved
@@ -55,6 +56,12 @@ def _blocks(report: Report) -> Iterator[str]:
         yield text(" ".join(told))
         yield tabled(why.dropped(report))
         yield tabled(why.examples(report))
+    if told := known.sentences(report):
+        yield "## Documents that were learnt"
+        yield bullets(map(text, told))
+        yield tabled(known.measured(report))
+        yield tabled(known.complement(report))
+        yield tabled(known.examples(report))
     yield "## How it was measured"
     yield text(used(report))
     yield text(report.rule)

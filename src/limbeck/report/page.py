@@ -25,6 +25,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
     ("mistakes", "Mistakes worth reading", sections.mistakes),
     ("prompt", "The prompt", sections.prompt),
     ("rationales", "Rationales", sections.rationales),
+    ("knowledge", "Documents that were learnt", sections.knowledge),
     ("rows", "Rows", sections.rows),
     ("retrieval", "Retrieval", sections.retrieval),
     ("money", "Money and time", sections.money),
