@@ -114,6 +114,21 @@ def test_the_estimate_of_many_counts_on_no_cache_and_stays_above_the_bill() -> N
 STEPS = PLAIN.model_copy(update={"steps": True})
 
 
+def test_long_prompts_are_asked_in_parts_and_every_row_is_answered_in_order(monkeypatch) -> None:
+    monkeypatch.setattr("limbeck.adapters.prompt.CHARS_AT_ONCE", 5_000)
+    monkeypatch.setattr("limbeck.adapters.prompt.LEAST_AT_ONCE", 2)
+    parts: list[int] = []
+
+    def ask(requests):
+        parts.append(len(requests))
+        return [Reply(texts=(json.dumps({"answer": r.row.input[-1]}),), finish=("stop",)) for r in requests]
+
+    long = [Example(id=str(i), input="x" * 700 + "abc"[i % 3]) for i in range(20)]
+    found = Prompted(TASK, ask, None, lambda row: (), max_tokens=9).predict(long)
+    assert [p.text for p in found] == ["abc"[i % 3] for i in range(20)] and len(parts) > 2 and sum(parts) == 20
+    assert Prompted(TASK, ask, None, lambda row: (), max_tokens=9).predict([]) == []
+
+
 # ---- reasons first -------------------------------------------------------------------------------------------------
 
 
@@ -204,4 +219,6 @@ def test_the_table_shows_tokens_per_call() -> None:
     found = {c.key: c for c in table.columns(report.model_copy(update={"rows": tuple(rows)}))}
     few = next(r for r in rows if "few" in r.recipe)
     assert found["tokens_in"].cell(few) == "12.3k" and found["tokens_cached"].cell(few) == "12k"
+    assert found["break_even"].cell(next(r for r in rows if r.recipe == "full@minilm")) == "8,400 calls"
+    assert found["break_even"].cell(few) == "-"
     assert "tokens_out" not in found, "a column with nothing to say is left out"
