@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from limbeck.testing.chat_server import ChatServer, completion
-from tests.conftest import call_limbeck, write_jsonl
+from tests.conftest import ROOT, call_limbeck, write_jsonl
 
 WORDS = {"refund": ("money", "charged", "invoice"), "delivery": ("parcel", "late", "courier")}
 CANDIDATES = [
@@ -141,3 +141,19 @@ def test_a_window_that_nobody_knows_is_asked_for(shop: Any, tmp_path: Path) -> N
     command = ["run", folder.parent / "prompt.md", "--rows", folder.parent / "rows.jsonl", "--teacher", "http://127.0.0.1:9/v1#small"]
     done = call_limbeck(*command, "--price", "0/0", "--candidates", "prompt+many@teacher", "--dry-run", "--out", tmp_path / "run")
     assert done.returncode == 2 and "--set window=32768" in done.stderr
+
+
+KETTLE = ROOT / "examples" / "kettle"
+
+
+def test_a_recording_under_contexts_is_told_to_answer_alike_and_every_text_is_embedded_with_others(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="embeddings need the train extra")
+    names = ["prompt@teacher", "prompt+few:4:dense@teacher", "prompt+few:4:diverse@teacher", "prompt+many@teacher"]
+    done = call_limbeck("run", KETTLE / "prompt.md", "--candidates", ",".join(names), "--out", tmp_path / "run", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "run" / "5-report.json").read_text())
+    assert {row["state"] for row in report["rows"]} == {"ok"} and len({row["test"]["value"] for row in report["rows"]}) == 1
+    (said,) = (w for w in report["warnings"] if "word for word" in w)
+    assert all(name in said for name in names) and "a recording answers alike" in said
+    kept = list((tmp_path / "run" / "2-index" / "embeddings").glob("*.safetensors"))
+    assert len(kept) == 3, "train, dev and test: one batch each, for both pickers"
