@@ -38,12 +38,18 @@ SEED = click.option("--seed", type=int, help="Same seed, same rows, same run, on
 MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 
 DOCS = click.option(
-    "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
+    "--docs",
+    metavar="DIR",
+    help="Documents that candidates look things up in (rag:k) or learn: Markdown, text, HTML, PDF, DOCX, CSV, JSONL.",
 )
 EMBEDDER = click.option(
     "--embedder",
     metavar="SPEC",
     help="Whose embeddings search --docs by meaning: minilm, a hub id, a folder, or http://host/v1#model, openai:MODEL (default minilm).",
+)
+
+STRUCTURE = click.option(
+    "--structure", metavar="NAME|FILE", help="How prompts are laid out: limbeck list structures, or the file of limbeck prompt tune."
 )
 
 PATHS = ("dev", "test", "unlabelled", "docs")
@@ -59,7 +65,12 @@ KNOWN = (
     "votes",
     "bases",
     "docs",
+    "structure",
+    "role",
+    "details",
     "embedder",
+    "inferences_by",
+    "relations",
     "rationales",
     "rationale_samples",
     "columns",
@@ -118,6 +129,11 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
             docs=options.get("docs"),
+            structure=options.get("structure"),
+            role=options.get("role"),
+            details=options.get("details"),
+            inferences_by=options.get("inferences_by"),
+            relations=tuple(options.get("relations") or ()),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
@@ -160,6 +176,8 @@ def beside(options: dict[str, Any], folder: Path) -> None:
     for name in PATHS:
         if options.get(name):
             options[name] = near(str(options[name]))
+    if options.get("structure") and (folder / str(options["structure"])).is_file():
+        options["structure"] = near(str(options["structure"]))
     for name in ("teacher", "labeller"):
         for prefix in ("recorded:", "local:."):
             if str(options.get(name) or "").startswith(prefix):

@@ -58,10 +58,7 @@ def build(
     embed: of texts, None = words alone, with `why_not` as the reason. Where embedding every passage would take longer than
     budget_s, or more money than there is, words alone are searched too, and the index says so. ignore: files and folders that
     are no documents. Raises UsageError where no document has any text."""
-    apart = [path.resolve() for path in ignore]
-    files = [f for f in documents.find_files(docs) if not any(f.resolve().is_relative_to(path) for path in apart)]
-    root = docs if docs.is_dir() else docs.parent
-    read = [(path, path.relative_to(root).as_posix()) for path in files]
+    read = documents.named_files(docs, ignore)
     shas = {name: sha_of_file(path) if path.suffix.lower() in documents.READERS else "" for path, name in read}
     named = {"embedder": embedder, "identity": identity_of(embed)} if embed else {"embedder": "", "identity": ""}
     how = {"words": words, "overlap": overlap, **named, "reader": documents.VERSION}
