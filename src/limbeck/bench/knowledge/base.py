@@ -43,10 +43,11 @@ def words_of(world: World) -> list[str]:
     return [*spoken, " ".join(world.pseudo), " ".join(OPENERS), MARK, END, FRAME, *(" ".join(i.options) + i.stem for i in world.items)]
 
 
-def episode(rules: Rules, names: Sequence[str], most: int, rng: Random) -> str:
+def episode(world: World, most: int, rng: Random) -> str:
     """Facts as documents state them, the mark, then some of what follows; names are used up, so that nothing contradicts itself."""
+    rules, names = world.rules, world.entities
     wanted = min(rng.choice((1, 2, 3, 4, 6, 8, 12, 16, 24)), most)
-    free = iter(rng.sample(list(names), len(names)))
+    free = iter(rng.sample(names, len(names)))
     given: list[Fact] = []
     while len(given) < wanted:
         try:
@@ -55,6 +56,7 @@ def episode(rules: Rules, names: Sequence[str], most: int, rng: Random) -> str:
             break
     rng.shuffle(given)
     follows = [fact for fact, how in closure(given, rules).items() if how.steps]
+    follows += list(world.further(dict.fromkeys(given))) if world.further else []
     repeated = rng.sample(given, min(len(given), 1 + len(given) // 4))
     told = rng.sample(follows, min(len(follows), max(4, len(given)))) + repeated
     rng.shuffle(told)
@@ -67,9 +69,15 @@ def moment(rules: Rules, free: Any, rng: Random) -> list[Fact]:
     if rules.chains and rng.random() < 0.7:
         first, second = rng.choice(list(rules.chains))
         a, b, c = next(free), next(free), next(free)
-        return [Fact(a, first, b), Fact(b, second, c)]
+        return [either_way(f, rules, rng) for f in (Fact(a, first, b), Fact(b, second, c))]
     a, b = next(free), next(free)
     return [Fact(a, rng.choice(rules.stated), b)]
+
+
+def either_way(fact: Fact, rules: Rules, rng: Random) -> Fact:
+    """A relation that is its own inverse is stated from either side."""
+    turned = rules.inverse(fact)
+    return turned if turned and turned.relation == fact.relation and rng.random() < 0.5 else fact
 
 
 def statements(rules: Rules, facts: Sequence[Fact]) -> list[str]:
@@ -81,7 +89,7 @@ def statements(rules: Rules, facts: Sequence[Fact]) -> list[str]:
 def corpus(world: World, shape: Shape, seed: int) -> list[str]:
     """Texts of one pass, the episodes `share` of them."""
     rng = Random(f"corpus/{seed}")
-    episodes = [episode(world.rules, world.entities, shape.most, rng) for _ in range(shape.episodes)]
+    episodes = [episode(world, shape.most, rng) for _ in range(shape.episodes)]
     known = statements(world.rules, world.background)
     wanted = round(shape.episodes * (1 - shape.share) / shape.share)
     repeated = (known * (1 + wanted // max(1, len(known))))[:wanted] if known else []

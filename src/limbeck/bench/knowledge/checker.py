@@ -48,23 +48,43 @@ def chained(first: Fact, second: Fact, rules: Rules) -> Fact | None:
 CONTROL = "recall"  # the split whose items do stand in a document: was it learnt at all?
 
 
+def consequences(world: World) -> dict[Fact, Derivation]:
+    found = closure(world.facts, world.rules)
+    further = world.further(world.facts) if world.further else {}
+    return {**{fact: Derivation(of, 1) for fact, of in further.items() if fact not in found}, **found}
+
+
+def stated(world: World, item: Item, option: str) -> Fact | None:
+    """What an option says: behind its stem, or alone."""
+    return world.rules.read(f"{item.stem} {option}") or world.rules.read(option)
+
+
 def faults(world: World, items: Iterable[Item] | None = None) -> list[str]:
     """One line per broken promise; none where all items are fair."""
-    follows = closure(world.facts, world.rules)
+    follows = consequences(world)
     text = "\n".join(d.text for d in world.documents)
+    held = {(f.relation, f.object) for f in follows}
+    used = {f.relation for f in follows}
     found = []
     for item in world.items if items is None else items:
-        if world.rules.read(item.sentence) != item.fact:
+        if stated(world, item, item.options[item.gold]) not in (item.fact, None):
             found.append(f"{item.id}: its right option does not state its fact")
         if item.fact not in follows:
             found.append(f"{item.id}: does not follow from the documents")
         if (item.sentence in text) != (item.split == CONTROL):
             found.append(f"{item.id}: {'stands' if item.split != CONTROL else 'does not stand'} in a document")
-        for option in item.options:
-            other = world.rules.read(f"{item.stem} {option}")
-            if option != item.options[item.gold] and other in follows:
+        if len(set(item.options)) < len(item.options):
+            found.append(f"{item.id}: the same option twice")
+        for i, option in enumerate(item.options):
+            other = stated(world, item, option) or Fact(item.fact.subject, item.fact.relation, option)
+            if i not in item.right and other in follows and not weaker(other, item.fact):
                 found.append(f"{item.id}: {option!r} is right, too")
-            same = other is not None and other.relation == item.fact.relation
-            if other is not None and not any(f.relation == other.relation and (not same or f.object == other.object) for f in follows):
+            whole = world.rules.read(option) is not None or other.relation != item.fact.relation  # the option names both, or the relation
+            if other.relation not in used or not (whole or (other.relation, other.object) in held or option in text):
                 found.append(f"{item.id}: {option!r} holds of no entity")
     return found
+
+
+def weaker(other: Fact, fact: Fact) -> bool:
+    """ "some glon are dax" where all are: true, and not the strongest that is."""
+    return other.relation == "some" and fact.relation == "all" and {other.subject, other.object} == {fact.subject, fact.object}

@@ -6,10 +6,11 @@ word. Some templates are for the documents, some for rephrasing, one for the que
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
+from typing import Any
 
 END = " ."  # of a sentence within a document
 ASKED, STATED, REPHRASED = (0,), (1, 2), (3, 4)  # which of a relation's templates are used where
@@ -71,11 +72,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Document:
-    """about: the entity whose article it is, "" = of no one."""
+    """about: the entity whose article it is, "" = of no one. states: its facts, where they cannot be read from its sentences."""
 
     id: str
     sentences: tuple[str, ...]
     about: str = ""
+    states: tuple[Fact, ...] = ()
 
     @property
     def text(self) -> str:
@@ -85,7 +87,7 @@ class Document:
 @dataclass(frozen=True)
 class Item:
     """A forced choice: which option goes on after the stem. cluster: what its interval is drawn over. needs: documents that hold
-    what the answer follows from."""
+    what the answer follows from. also: options that say the same as the right one."""
 
     id: str
     split: str
@@ -95,6 +97,11 @@ class Item:
     fact: Fact
     cluster: str
     needs: tuple[str, ...] = ()
+    also: tuple[int, ...] = ()
+
+    @property
+    def right(self) -> tuple[int, ...]:
+        return (self.gold, *self.also)
 
     @property
     def sentence(self) -> str:
@@ -103,8 +110,8 @@ class Item:
 
 @dataclass(frozen=True)
 class World:
-    """documents: all there is to learn from. control: items that a document states to the letter, to see whether it was learnt at
-    all. background: facts of other entities, or other facts of the same ones, that a base may know in every direction beforehand."""
+    """documents: all there is to learn from. background: facts of other entities, or other facts of the same ones, that a base may know in every direction beforehand.
+    further: what follows by rules that are no chain of two facts: stated facts -> {fact: what it rests on}."""
 
     name: str
     rules: Rules
@@ -113,16 +120,15 @@ class World:
     background: tuple[Fact, ...]
     entities: tuple[str, ...]
     pseudo: tuple[str, ...]
-    questions: tuple[tuple[str, str], ...] = ()
+    further: Callable[[Mapping[Fact, Any]], Mapping[Fact, tuple[Fact, ...]]] | None = None
 
     @cached_property
     def facts(self) -> dict[Fact, tuple[str, ...]]:
         """What the documents state, read from their sentences: {fact: ids of the documents}."""
         found: dict[Fact, list[str]] = {}
         for document in self.documents:
-            for sentence in document.sentences:
-                if (fact := self.rules.read(sentence)) is not None:
-                    found.setdefault(fact, []).append(document.id)
+            for fact in document.states or filter(None, map(self.rules.read, document.sentences)):
+                found.setdefault(fact, []).append(document.id)
         return {fact: tuple(dict.fromkeys(ids)) for fact, ids in found.items()}
 
     @property

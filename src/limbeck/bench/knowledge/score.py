@@ -18,15 +18,15 @@ class Choice:
     means: tuple[float, ...]
 
     def right(self, by: str = "sum") -> float:
-        """1 or 0; where options tie with the right one, the share that chance would give it."""
+        """1 or 0; where options tie, the share that chance would give them."""
         values = self.sums if by == "sum" else self.means
         best = max(values)
         ties = [i for i, v in enumerate(values) if v == best]
-        return (self.item.gold in ties) / len(ties)
+        return sum(i in self.item.right for i in ties) / len(ties)
 
     @property
     def chance(self) -> float:
-        return 1 / len(self.item.options)
+        return len(self.item.right) / len(self.item.options)
 
 
 def choices(base: Any, items: Sequence[Item], context: Callable[[Item], str] = lambda item: "") -> list[Choice]:

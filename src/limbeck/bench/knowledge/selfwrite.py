@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limbeck.bench.knowledge.base import MARK
-from limbeck.bench.knowledge.checker import closure
+from limbeck.bench.knowledge.checker import consequences
 from limbeck.bench.knowledge.facts import END, Document, World
 from limbeck.bench.knowledge.writers import Written, linked, local
 
@@ -103,7 +103,7 @@ def said(world: World, base: Any, prompts: Sequence[tuple[tuple[str, ...], str]]
 
 
 def judged(world: World, kept: Sequence[Any], scope: str) -> list[Written]:
-    follows = closure(world.facts, world.rules)
+    follows = consequences(world)
     facts = [world.rules.read(one.text) for one in kept]
     return [Written(one.text, fact, fact in follows, scope) for one, fact in zip(kept, facts, strict=True)]
 

@@ -80,7 +80,7 @@ def semantics(
     other = grow(names[categories:], things[n * most // 2 :], does, most, rng)
     documents = [d for c in names[:inner] for d in write_articles(c, tree, names[inner:categories], rules, articles, rng)]
     used = [p for t in (tree, other) for each in t.own.values() for _, p in each]
-    whole = World("semantics", rules, tuple(documents), (), tuple(other.facts(names[categories:])), (*names, *used), (*names, *does, *used))
+    whole = World("semantics", rules, tuple(documents), (), tuple(other.facts(names[categories:])), tuple([*names, *used]), tuple([*names, *does, *used]))
     questions = ask(whole, tree, names[inner:categories], asked, rng)
     return World(whole.name, rules, whole.documents, tuple(questions), whole.background, whole.entities, whole.pseudo)
 
@@ -114,6 +114,7 @@ def ask(world: World, tree: Tree, held: Sequence[str], most: int, rng: Random) -
         CONTROL: plain, "rephrased": plain, "reversal": turned,
         "syllogism": [p for p in inherited if p[0].subject not in held], "holdout": [p for p in inherited if p[0].subject in held],
     }  # fmt: skip
+    text = "\n".join(d.text for d in world.documents)
     length = {d.id: len(d.sentences) for d in world.documents}
     found = []
     for split, facts in groups.items():
@@ -124,7 +125,7 @@ def ask(world: World, tree: Tree, held: Sequence[str], most: int, rng: Random) -
             if len(options) < 3:
                 continue
             needs = [min(stated[f], key=length.__getitem__) for f in follows[fact].of]
-            template = literal(world, fact) if split == CONTROL else 0
+            template = next(t for t in STATED if rules.say(fact, t) in text) if split == CONTROL else 0
             found.append(item(rules, split, fact, rng.sample(options, 3), rng, needs, template))
     return found
 
@@ -132,8 +133,3 @@ def ask(world: World, tree: Tree, held: Sequence[str], most: int, rng: Random) -
 def wrong(fact: Fact, split: str) -> str:
     return fact.subject if split == "reversal" else fact.object
 
-
-def literal(world: World, fact: Fact) -> int:
-    """The template in which a document states it."""
-    text = "\n".join(d.text for d in world.documents)
-    return next(t for t in STATED if world.rules.say(fact, t) in text)

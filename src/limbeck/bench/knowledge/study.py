@@ -11,23 +11,33 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
-from limbeck.bench.knowledge import contexts, semantics, words, writers
+from limbeck.bench.knowledge import contexts, words, writers
 from limbeck.bench.knowledge.arms import Training, fit, untrained
 from limbeck.bench.knowledge.base import Shape, base_of
+from limbeck.bench.knowledge.berglund import berglund
 from limbeck.bench.knowledge.facts import World
+from limbeck.bench.knowledge.process import process
 from limbeck.bench.knowledge.reversals import reversals
 from limbeck.bench.knowledge.score import Choice, choices
+from limbeck.bench.knowledge.semantics import semantics
+from limbeck.bench.knowledge.syllogisms import syllogisms
 from limbeck.bench.knowledge.writers import SPLITS, Written
 from limbeck.bench.stepgrid import Cell
 
-WORLDS: dict[str, Callable[..., World]] = {"reversals": reversals, "semantics": semantics.semantics}
-SIZE = {"reversals": "facts", "semantics": "categories"}  # which parameter the grid's `rows` is
+WORLDS: dict[str, tuple[Callable[..., World], str]] = {  # and which of its parameters the grid's `rows` is
+    "reversals": (reversals, "facts"),
+    "semantics": (semantics, "categories"),
+    "syllogisms": (syllogisms, "items"),
+    "process": (process, "functions"),
+    "berglund": (berglund, "people"),
+}
 OWN = "own"  # the base that the study trains
 
 
-def world_of(cell: Cell) -> World:
-    params = cell.config["worlds"][cell.data]["parameters"]
-    return WORLDS[cell.data](cell.seed, **{**params, SIZE[cell.data]: int(cell.rows)}, known=known())
+def world_of(cell: Cell, public: Path) -> World:
+    make, size = WORLDS[cell.data]
+    more = {"shared": public} if cell.data == "berglund" else {}
+    return make(cell.seed, **{**cell.config["worlds"][cell.data]["parameters"], size: int(cell.rows)}, known=known(), **more)
 
 
 def known() -> frozenset[str]:
@@ -41,8 +51,8 @@ def run_cell(cell: Cell, scratch: Path, public: Path) -> dict[str, Any]:
     """Raises what training raises; the world's own faults are an AssertionError, since no number would mean anything."""
     from limbeck.bench.knowledge.checker import faults
 
-    world = world_of(cell)
-    broken = faults(world)
+    world = world_of(cell, public)
+    broken = faults(world) if world.pseudo else []  # a set from outside is as it is
     assert not broken, broken[:3]
     config = cell.config
     about = config["worlds"][cell.data]
@@ -54,7 +64,7 @@ def run_cell(cell: Cell, scratch: Path, public: Path) -> dict[str, Any]:
     student = fit(place, texts, training, cell.seed) if texts else None
     found = choices(student.base if student else base, world.items, context_of(world, config, shape, cell.seed))
     return {
-        "arm": recipe_text(config), "splits": summary(found), "leak": leak(world, texts, found), "documents": len(world.documents),
+        "arm": recipe_text(config), "splits": summary(found), "leak": leak(world, texts, added, found), "documents": len(world.documents),
         "texts": len(texts), "words": sum(len(t.split()) for t in texts), "added": told,
         "steps": training.steps if student else 0, "tokens_seen": student.tokens_seen if student else 0,
         "train_s": student.seconds if student else 0.0, "train_loss": student.loss if student else None,
@@ -119,13 +129,14 @@ def summary(found: Sequence[Choice]) -> dict[str, Any]:
     return out
 
 
-def leak(world: World, texts: Sequence[str], found: Sequence[Choice]) -> dict[str, Any]:
+def leak(world: World, texts: Sequence[str], added: Sequence[Written], found: Sequence[Choice]) -> dict[str, Any]:
     """Per split: share of items whose sentence, and whose fact, stands in what was learnt; accuracy on those and on the others."""
     if not texts:
         return {}
     right = {c.item.id: c.right() for c in found}
+    facts = {*world.facts, *(w.fact for w in added if w.fact)}
     out = {}
-    for split, (literal, told) in writers.leaked(world.items, texts, world.rules).items():
+    for split, (literal, told) in writers.leaked(world.items, texts, facts).items():
         ids = [i.id for i in world.items if i.split == split]
         inside, outside = [right[i] for i in ids if i in told], [right[i] for i in ids if i not in told]
         out[split] = {
@@ -143,4 +154,5 @@ def tokens_per_word(world: World, tokenizer: Any) -> dict[str, float]:
     return {
         name: round(words.tokens_per_word(lambda w, t=t: t(w, add_special_tokens=False)["input_ids"], world.pseudo), 3)
         for name, t in split.items()
+        if world.pseudo
     }

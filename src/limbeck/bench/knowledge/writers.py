@@ -5,12 +5,12 @@ written that is true. bench.knowledge.selfwrite has the base itself write."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from limbeck.bench.knowledge.checker import closure
-from limbeck.bench.knowledge.facts import END, REPHRASED, STATED, Document, Fact, Item, Rules, World
+from limbeck.bench.knowledge.checker import consequences
+from limbeck.bench.knowledge.facts import END, REPHRASED, STATED, Document, Fact, Item, World
 
 WORDINGS = (*STATED, *REPHRASED)  # never the one of the questions
 
@@ -61,7 +61,7 @@ def inferences(world: World, scope: str, coverage: float, precision: float, rng:
     """local: for each stated fact a rephrasing and, if covered, its reverse. global: what follows of an article's subject from its
     article together with others, if covered. Each covered fact is right or wrong for good; `copies`: wordings of each."""
     told = list(world.facts)
-    follows = closure(told, world.rules)
+    follows = consequences(world)
     targets = local(world) if scope == "local" else linked(world)
     same: dict[str, list[str]] = {}
     for fact in follows:
@@ -83,13 +83,11 @@ def local(world: World) -> list[Fact]:
 
 
 def linked(world: World) -> list[Fact]:
-    """What rests on more than one document, of entities that have a document of their own: a focus document is one of them."""
-    stated = world.facts
-    focus = {d.about for d in world.documents}
+    """What rests on several facts, of entities that have a document of their own where any has: there a focus document is one."""
+    focus = {d.about for d in world.documents} - {""}
     found = []
-    for fact, how in closure(stated, world.rules).items():
-        several = len({stated[f][0] for f in how.of}) > 1
-        if how.steps and several and fact.subject in focus and fact.relation in world.rules.stated:
+    for fact, how in consequences(world).items():
+        if how.steps and len(how.of) > 1 and (not focus or fact.subject in focus) and fact.relation in world.rules.stated:
             found.append(fact)
     return found
 
@@ -100,15 +98,14 @@ def distorted(fact: Fact, objects: Sequence[str], follows: Mapping[Fact, object]
     return Fact(fact.subject, fact.relation, rng.choice(wrong)) if wrong else fact
 
 
-def leaked(items: Sequence[Item], texts: Sequence[str], rules: Rules) -> dict[str, tuple[set[str], set[str]]]:
-    """{split: (ids whose sentence stands in the texts to the letter, ids whose fact they state in whatever words)}."""
+def leaked(items: Sequence[Item], texts: Sequence[str], facts: Collection[Fact]) -> dict[str, tuple[set[str], set[str]]]:
+    """{split: (ids whose sentence stands in the texts to the letter, ids whose fact is among those that the texts state)}."""
     flat = "\n".join(texts)
-    stated = {rules.read(sentence) for text in texts for sentence in text.split(END)}
     found: dict[str, tuple[set[str], set[str]]] = {}
     for one in items:
         literal, told = found.setdefault(one.split, (set(), set()))
         if one.sentence in flat:
             literal.add(one.id)
-        if one.fact in stated:
+        if one.fact in facts:
             told.add(one.id)
     return found
