@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -85,7 +86,14 @@ def test_a_wrong_option_that_follows_too_is_a_fault():
     world = small("semantics", 0)
     fact, how = next((f, h) for f, h in consequences(world).items() if f.relation == semantics.KIND and h.steps)
     middle = how.of[0].object  # a sort of a sort: both follow
-    item = replace(world.items[0], split="rephrased", stem=world.rules.stem(fact.subject, fact.relation), options=(fact.object, middle), gold=0, fact=fact)
+    item = replace(
+        world.items[0],
+        split="rephrased",
+        stem=world.rules.stem(fact.subject, fact.relation),
+        options=(fact.object, middle),
+        gold=0,
+        fact=fact,
+    )
     assert any("is right, too" in f for f in faults(world, [item]))
 
 
@@ -211,7 +219,7 @@ def test_n_sentences_give_n_texts_either_way_and_contexts_are_exact_prefixes():
     first = documents[0]
     mine = growing[: len(first.sentences)]
     assert mine[-1] == first.text == whole[0]
-    assert all(b.startswith(a) for a, b in zip(mine, mine[1:], strict=False))
+    assert all(b.startswith(a) for a, b in pairwise(mine))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -35,6 +35,7 @@ class Student:
     seconds: float
     loss: float
     parameters: int
+    steps: int
     tokens_seen: int
     fitted: registry.Fitted
 
@@ -60,7 +61,9 @@ def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int) -
         "steps": training.steps, "epochs": 1, "lr": training.lr, "schedule": training.schedule, "batch_rows": 256, "batch_tokens": training.tokens,
         "freeze_embeddings": False, "average": 0.0, "reuse_prefix": False, "instruct": False, "warmup": 0.05, "dropout": 0.0,
     }  # fmt: skip
-    recipe = Recipe(adapter=training.adapter, base=str(base), values=tuple(Value(name=n, value=v, why="the study") for n, v in values.items()))
+    recipe = Recipe(
+        adapter=training.adapter, base=str(base), values=tuple(Value(name=n, value=v, why="the study") for n, v in values.items())
+    )
     seen: list[int] = []
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +76,7 @@ def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int) -
     trained = replace(load_base(str(base), shared=True), model=student.backbone)
     loss = fitted.history[-1]["train_loss"] if fitted.history else float("nan")
     parameters = sum(p.numel() for p in student.backbone.parameters())
-    return Student(trained, time.process_time() - began, loss, parameters, sum(seen), fitted)
+    return Student(trained, time.process_time() - began, loss, parameters, len(seen), sum(seen), fitted)
 
 
 def enough(training: Training, seen: list[int]) -> registry.Objective:

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from limbeck.bench.knowledge.checker import closure
-from limbeck.bench.knowledge.facts import END, OPENERS, Document, Fact, Rules, World
+from limbeck.bench.knowledge.facts import END, OPENERS, Fact, Rules, World
 from limbeck.types import sha_of
 
 MARK = "therefore"  # stands between what is given and what follows from it
@@ -112,10 +112,9 @@ def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int =
 
 def trained(raw: Path, texts: Sequence[str], folder: Path, shape: Shape, seed: int, threads: int) -> Path:
     """Trains what lies in raw on the texts; writes the folder last, so that one that was broken off is not taken for whole."""
-    from limbeck.bench.knowledge.arms import fit
-    from limbeck.bench.knowledge.arms import Training
+    from limbeck.bench.knowledge.arms import Training, fit
 
-    found = fit(raw, [Document(str(i), (t,)).sentences[0] for i, t in enumerate(texts)], Training(shape.steps, shape.tokens, shape.lr, "cosine", threads), seed)
+    found = fit(raw, texts, Training(shape.steps, shape.tokens, shape.lr, "cosine", threads), seed)
     found.save(folder)
     facts = {"shape": asdict(shape), "seconds": found.seconds, "loss": found.loss, "parameters": found.parameters, "texts": len(texts)}
     (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

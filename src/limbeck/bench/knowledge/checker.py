@@ -28,7 +28,9 @@ def closure(stated: Iterable[Fact], rules: Rules) -> dict[Fact, Derivation]:
             by_object.setdefault(fact.object, []).append(fact)
         fresh: dict[Fact, Derivation] = {}
         for fact in newest:
-            pairs = [(fact, after) for after in by_subject.get(fact.object, ())] + [(before, fact) for before in by_object.get(fact.subject, ())]
+            pairs = [(fact, after) for after in by_subject.get(fact.object, ())] + [
+                (before, fact) for before in by_object.get(fact.subject, ())
+            ]
             made = [(turned, (fact,))] if (turned := rules.inverse(fact)) else []
             made += [(new, pair) for pair in pairs if (new := chained(*pair, rules))]
             for new, grounds in made:

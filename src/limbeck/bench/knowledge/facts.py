@@ -14,7 +14,18 @@ from typing import Any
 
 END = " ."  # of a sentence within a document
 ASKED, STATED, REPHRASED = (0,), (1, 2), (3, 4)  # which of a relation's templates are used where
-OPENERS = ("", "well , ", "indeed , ", "so , ", "now , ", "note that ", "it is known that ", "they say that ", "remember that ", "once more , ")
+OPENERS = (
+    "",
+    "well , ",
+    "indeed , ",
+    "so , ",
+    "now , ",
+    "note that ",
+    "it is known that ",
+    "they say that ",
+    "remember that ",
+    "once more , ",
+)
 
 
 @dataclass(frozen=True, order=True)

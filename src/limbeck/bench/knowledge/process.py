@@ -18,7 +18,13 @@ from limbeck.bench.knowledge.facts import OPENERS, STATED, Document, Fact, Item,
 from limbeck.bench.knowledge.words import pseudo_words
 
 BECOMES = "becomes"
-WAYS = ("the {op} of {a} is", "take the {op} of {a} : it is", "{a} has as its {op}", "by {op} from {a} comes", "whoever makes the {op} of {a} gets")
+WAYS = (
+    "the {op} of {a} is",
+    "take the {op} of {a} : it is",
+    "{a} has as its {op}",
+    "by {op} from {a} comes",
+    "whoever makes the {op} of {a} gets",
+)
 
 
 def rules_of(op: str) -> Rules:
@@ -38,7 +44,7 @@ def derived(stated: Mapping[Fact, Any]) -> dict[Fact, tuple[Fact, ...]]:
 
 def process(seed: int, *, functions: int = 12, held: int = 40, articles: int = 4, known: frozenset[str] = frozenset()) -> World:
     """held: compositions that are asked and not stated. Splits: recall (a rule), composition. Raises ValueError where all would be held."""
-    if not 3 < functions or not 0 < held < functions * (functions - 1):
+    if functions < 4 or not 0 < held < functions * (functions - 1):
         raise ValueError(f"{held} of the compositions of {functions} functions cannot be held out")
     rng = Random(f"process/{seed}")
     words = pseudo_words(2 * functions + 1, rng, known)
@@ -58,7 +64,9 @@ def process(seed: int, *, functions: int = 12, held: int = 40, articles: int = 4
     items = [choice(rules, CONTROL, f, [o for o in partner.values() if o != f.object], (at[f],), rng) for f in single]
     for fact in asked:
         outer, inner = fact.subject.split(" after ")
-        wrong = [composed(o, inner, partner).object for o in names if o not in (outer, inner)] + [composed(outer, i, partner).object for i in names if i not in (outer, inner)]
+        wrong = [composed(o, inner, partner).object for o in names if o not in (outer, inner)] + [
+            composed(outer, i, partner).object for i in names if i not in (outer, inner)
+        ]
         items.append(choice(rules, "composition", fact, wrong, (at[single[names.index(outer)]], at[single[names.index(inner)]]), rng))
     return World("process", rules, tuple(documents), tuple(items), (), tuple(words[:-1]), tuple(words), derived)
 
@@ -67,4 +75,6 @@ def choice(rules: Rules, split: str, fact: Fact, wrong: list[str], needs: tuple[
     options = [fact.object, *rng.sample(wrong, 3)]
     rng.shuffle(options)
     stem = rules.stem(fact.subject, BECOMES)
-    return Item(f"{split}-{fact.subject}".replace(" ", "_"), split, stem, tuple(options), options.index(fact.object), fact, fact.subject, needs)
+    return Item(
+        f"{split}-{fact.subject}".replace(" ", "_"), split, stem, tuple(options), options.index(fact.object), fact, fact.subject, needs
+    )

@@ -98,9 +98,7 @@ def interval(found: Clusters) -> stats.Interval:
 @cache
 def difference(ours: Clusters, theirs: Clusters) -> tuple[float, float, float]:
     """(difference, low, high), paired by seed and cluster. Raises ValueError where they are not of the same items."""
-    pairs = tuple(
-        tuple((a - b, n) for (a, n), (b, _) in zip(mine, other, strict=True)) for mine, other in zip(ours, theirs, strict=True)
-    )
+    pairs = tuple(tuple((a - b, n) for (a, n), (b, _) in zip(mine, other, strict=True)) for mine, other in zip(ours, theirs, strict=True))
     if any(n != m for mine, other in zip(ours, theirs, strict=True) for (_, n), (_, m) in zip(mine, other, strict=True)):
         raise ValueError("results of different items lie side by side; remove the older ones")
     gaps = [fmean_of(seed) for seed in pairs]
@@ -182,7 +180,9 @@ def written(group: Group) -> list[list[str]]:
         reports = [r["added"] for r in arm.results.values()]
         for scope in dict.fromkeys(s for r in reports for s in r if "said" in r[s]):
             some = [r[scope] for r in reports if scope in r]
-            why = {reason: sum(s["dropped"].get(reason, 0) for s in some) for reason in dict.fromkeys(k for s in some for k in s["dropped"])}
+            why = {
+                reason: sum(s["dropped"].get(reason, 0) for s in some) for reason in dict.fromkeys(k for s in some for k in s["dropped"])
+            }
             shares = [f"{fmean(s[key] for s in some):.3f}" for key in ("coverage", "precision")]
             counts = [f"{fmean(s[key] for s in some):.0f}" for key in ("said", "kept")]
             found.append([arm.name, scope, *counts, *shares, ", ".join(f"{k} {v}" for k, v in why.items())])
@@ -195,13 +195,23 @@ def markdown(cells: Sequence[Cell]) -> str:
 
     found = groups(cells)
     parts = ["## The bars of this study", "", table([("bar", "found", "verdict"), *bars(found)]), ""]
-    parts += ["## The paper's findings, cell by cell", "", table([("data", "split", "finding", "found here", "verdict"), *judged(found)]), ""]
+    parts += [
+        "## The paper's findings, cell by cell",
+        "",
+        table([("data", "split", "finding", "found here", "verdict"), *judged(found)]),
+        "",
+    ]
     for group in (g for g in found if g.run):
         parts += [f"## {group.heading}", "", table(lines(group)), "", chances(group), ""]
         different = disagreements(group)
         parts += [f"By the mean per token in place of the sum: {different}.", ""]
         if len(told := leaks(group)) > 1:
-            parts += ["What the arms that learn more were told of the questions (their sentence, or their fact in other words):", "", table(told), ""]
+            parts += [
+                "What the arms that learn more were told of the questions (their sentence, or their fact in other words):",
+                "",
+                table(told),
+                "",
+            ]
         if len(own := written(group)) > 1:
             parts += ["What the base wrote itself:", "", table(own), ""]
     if missing := [g.heading for g in found if not g.run]:

@@ -24,7 +24,14 @@ def comparisons(dimensions: list[str]) -> Rules:
 
 
 def reversals(
-    seed: int, *, facts: int = 100, background: int = 700, entities: int = 200, dimensions: int = 8, articles: int = 10, known: frozenset[str] = frozenset()
+    seed: int,
+    *,
+    facts: int = 100,
+    background: int = 700,
+    entities: int = 200,
+    dimensions: int = 8,
+    articles: int = 10,
+    known: frozenset[str] = frozenset(),
 ) -> World:
     """facts: stated in one direction, `articles` times each, and asked in the other. background: further facts of the same entities.
     In a dimension an entity stands in one fact at most. Splits: recall (four entities), reversal (four entities), direction
@@ -41,7 +48,9 @@ def reversals(
     each, rest = divmod(facts, dimensions)
     counts = [each + (i < rest) for i in range(dimensions)]
     if sum(map(len, pairs)) < facts + background or min(counts) < 8:
-        raise ValueError(f"{facts} + {background} facts of {entities} entities in {dimensions} dimensions: at least 8 facts a dimension, and no entity twice")
+        raise ValueError(
+            f"{facts} + {background} facts of {entities} entities in {dimensions} dimensions: at least 8 facts a dimension, and no entity twice"
+        )
     told = [fact for count, some in zip(counts, pairs, strict=True) for fact in some[:count]]
     others = [fact for count, some in zip(counts, pairs, strict=True) for fact in some[count:]]
     documents = []
@@ -50,7 +59,13 @@ def reversals(
             template = 0 if n == 0 else rng.choice(STATED)  # the first as it is asked, so that the forward direction is recalled
             documents.append(Document(f"f{i}-{n}", (f"{'' if n == 0 else opener}{rules.say(fact, template)}",)))
     return World(
-        "reversals", rules, tuple(documents), tuple(asked(rules, told, rng)), tuple(rng.sample(others, background)), tuple(names), tuple(words)
+        "reversals",
+        rules,
+        tuple(documents),
+        tuple(asked(rules, told, rng)),
+        tuple(rng.sample(others, background)),
+        tuple(names),
+        tuple(words),
     )
 
 
@@ -70,7 +85,19 @@ def asked(rules: Rules, told: list[Fact], rng: Random) -> list[Item]:
 def direction(rules: Rules, fact: Fact, rng: Random, needs: tuple[str, ...]) -> Item:
     """Two options, as in the paper: "glon are" -> "less dax than femp" or "more dax than femp"."""
     stem = f"{fact.subject} are"
-    options = [rules.say(Fact(fact.subject, name, fact.object)).removeprefix(f"{stem} ") for name in (fact.relation, rules.relations[fact.relation].inverse)]
+    options = [
+        rules.say(Fact(fact.subject, name, fact.object)).removeprefix(f"{stem} ")
+        for name in (fact.relation, rules.relations[fact.relation].inverse)
+    ]
     right = options[0]
     rng.shuffle(options)
-    return Item(f"direction-{fact.subject}-{fact.relation}-{fact.object}".replace(" ", "_"), "direction", stem, tuple(options), options.index(right), fact, f"{fact.subject}/{fact.object}", needs)
+    return Item(
+        f"direction-{fact.subject}-{fact.relation}-{fact.object}".replace(" ", "_"),
+        "direction",
+        stem,
+        tuple(options),
+        options.index(right),
+        fact,
+        f"{fact.subject}/{fact.object}",
+        needs,
+    )

@@ -27,7 +27,9 @@ class Report:
     precision: float
 
 
-def write(world: World, base: Any, scope: str, samples: int = 3, least: int = 2, temperature: float = 0.7, room: int = 24) -> tuple[list[Written], Report]:
+def write(
+    world: World, base: Any, scope: str, samples: int = 3, least: int = 2, temperature: float = 0.7, room: int = 24
+) -> tuple[list[Written], Report]:
     """Each statement (local) or each article among others (global) is read `samples` times; what `least` of them say is kept.
 
     Raises ImportError where limbeck.augment.inferences is not there."""
@@ -58,7 +60,10 @@ def articles(world: World, room: int) -> list[tuple[tuple[str, ...], str]]:
 
     shortest: dict[str, Document] = {}
     for d in world.documents:
-        if d.about and (d.about not in shortest or (covers(world, d), -len(d.sentences)) > (covers(world, shortest[d.about]), -len(shortest[d.about].sentences))):
+        if d.about and (
+            d.about not in shortest
+            or (covers(world, d), -len(d.sentences)) > (covers(world, shortest[d.about]), -len(shortest[d.about].sentences))
+        ):
             shortest[d.about] = d
     pool = list(shortest.values())
     found = []

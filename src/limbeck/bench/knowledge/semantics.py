@@ -24,7 +24,11 @@ BY = ("{a} is {v} by", "what can {v} {a} is", "to {v} {a} is for", "those that {
 def hierarchy(verbs: Sequence[str]) -> Rules:
     """is, and one relation a verb; each with its inverse. What holds of a kind holds of all that are of this kind."""
     relations = {
-        KIND: Relation(KIND, ("all {a} are", "every {a} is among the", "you may call {a} a sort of", "what {a} are is", "for sure {a} belong to"), KINDS),
+        KIND: Relation(
+            KIND,
+            ("all {a} are", "every {a} is among the", "you may call {a} a sort of", "what {a} are is", "for sure {a} belong to"),
+            KINDS,
+        ),
         KINDS: Relation(KINDS, ("some {a} are", "one sort of {a} is", "among the {a} are", "to {a} belong", "{a} is said of"), KIND),
     }
     for v in verbs:
@@ -60,8 +64,16 @@ def grow(names: Sequence[str], properties: Iterable[str], verbs: Sequence[str], 
 
 
 def semantics(
-    seed: int, *, categories: int = 30, held: int = 5, articles: int = 6, most: int = 6, verbs: int = 4, background: int = 30,
-    asked: int = 100, known: frozenset[str] = frozenset(),
+    seed: int,
+    *,
+    categories: int = 30,
+    held: int = 5,
+    articles: int = 6,
+    most: int = 6,
+    verbs: int = 4,
+    background: int = 30,
+    asked: int = 100,
+    known: frozenset[str] = frozenset(),
 ) -> World:
     """categories, of which `held` are held out. articles: a category. most: properties of a category. background: categories of
     another tree that a base may know beforehand. asked: items of a split at most. Raises ValueError where there is no room."""
@@ -80,7 +92,15 @@ def semantics(
     other = grow(names[categories:], things[n * most // 2 :], does, most, rng)
     documents = [d for c in names[:inner] for d in write_articles(c, tree, names[inner:categories], rules, articles, rng)]
     used = [p for t in (tree, other) for each in t.own.values() for _, p in each]
-    whole = World("semantics", rules, tuple(documents), (), tuple(other.facts(names[categories:])), tuple([*names, *used]), tuple([*names, *does, *used]))
+    whole = World(
+        "semantics",
+        rules,
+        tuple(documents),
+        (),
+        tuple(other.facts(names[categories:])),
+        tuple([*names, *used]),
+        tuple([*names, *does, *used]),
+    )
     questions = ask(whole, tree, names[inner:categories], asked, rng)
     return World(whole.name, rules, whole.documents, tuple(questions), whole.background, whole.entities, whole.pseudo)
 
@@ -132,4 +152,3 @@ def ask(world: World, tree: Tree, held: Sequence[str], most: int, rng: Random) -
 
 def wrong(fact: Fact, split: str) -> str:
     return fact.subject if split == "reversal" else fact.object
-

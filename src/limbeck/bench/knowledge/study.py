@@ -66,7 +66,7 @@ def run_cell(cell: Cell, scratch: Path, public: Path) -> dict[str, Any]:
     return {
         "arm": recipe_text(config), "splits": summary(found), "leak": leak(world, texts, added, found), "documents": len(world.documents),
         "texts": len(texts), "words": sum(len(t.split()) for t in texts), "added": told,
-        "steps": training.steps if student else 0, "tokens_seen": student.tokens_seen if student else 0,
+        "steps": student.steps if student else 0, "tokens_seen": student.tokens_seen if student else 0,
         "train_s": student.seconds if student else 0.0, "train_loss": student.loss if student else None,
         "parameters": sum(p.numel() for p in base.model.parameters()), "tokens_per_word": tokens_per_word(world, base.tokenizer),
     }  # fmt: skip

@@ -68,5 +68,13 @@ def question(right: Fact, s: str, p: str, document: str, rng: Random) -> Item:
     also = tuple(i for i, f in enumerate(facts) if f == same and f.relation == right.relation)
     options = tuple(RULES.say(f) for f in facts)
     return Item(
-        f"syllogism-{s}-{p}", "syllogism", f"this is how {s} and {p} go together .", options, facts.index(right), right, document, (document,), also
+        f"syllogism-{s}-{p}",
+        "syllogism",
+        f"this is how {s} and {p} go together .",
+        options,
+        facts.index(right),
+        right,
+        document,
+        (document,),
+        also,
     )

@@ -8,7 +8,35 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-HEADS = ("b", "bl", "br", "d", "dr", "f", "fl", "g", "gl", "gr", "j", "k", "kl", "m", "n", "p", "pl", "r", "s", "sk", "sl", "t", "tr", "v", "w", "y", "z")
+HEADS = (
+    "b",
+    "bl",
+    "br",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gl",
+    "gr",
+    "j",
+    "k",
+    "kl",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "r",
+    "s",
+    "sk",
+    "sl",
+    "t",
+    "tr",
+    "v",
+    "w",
+    "y",
+    "z",
+)
 MIDDLES = ("a", "e", "i", "o", "u", "ai", "ee", "oo")
 TAILS = ("b", "ck", "f", "g", "k", "lf", "lm", "lp", "m", "mp", "n", "ng", "p", "rb", "rf", "rk", "rn", "sk", "t", "v", "x", "zz", "po", "ba", "ki", "zu")  # fmt: skip
 
