@@ -15,8 +15,10 @@ from typing import Any
 
 from limbeck import registry, render
 from limbeck.contexts.chunks import OVERLAP, WORDS
+from limbeck.contexts.shots import NUMBERS
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
+from limbeck.render_structure import of_recipe
 from limbeck.types import Kind, Recipe, Task, Value
 
 # modifier name -> axis. A name that is here and not on its shelf is known to the grammar and not shipped yet.
@@ -31,13 +33,16 @@ AXES = {
     "dpo": "objective",
     "reinforce": "objective",
 }
-SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
+SHIPPED = {"few": r"few:[1-9]\d?(:[\w.-]+)?", "many": r"many", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
+SHIPPED |= {"augment": r"augment:(local|global|both)", "split": r"split:(independent|cumulative)"}
 DEFAULT = {"few": ":random", "stepwise": ":separate"}  # what a modifier means without it: left out of the canonical spelling
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the numbers are derived from. chars: mean characters of an input. options: mean number per row (choice)."""
+    """What the numbers are derived from. chars: mean characters of an input. options: mean number per row (choice).
+    pieces, statements: of the documents that can be learnt, texts of at most 100 words and their sentences.
+    texts_alone: there are no labelled rows to train on."""
 
     train: int
     dev: int
@@ -46,6 +51,9 @@ class Sizes:
     labels: int
     chars: float
     options: float
+    pieces: int = 0
+    statements: int = 0
+    texts_alone: bool = False
 
 
 def parse(text: str) -> Recipe:
@@ -71,8 +79,11 @@ def parse(text: str) -> Recipe:
 
 SPELLED = {  # for people
     "few": "few:8 or few:8:nearest, with 1 to 99 rows",
+    "many": "many: as many training rows as the window holds",
     "rag": "rag:4, with 1 to 99 passages of --docs DIR",
     "rows": "rows:gold, rows:teacher or rows:generated",
+    "augment": "augment:local, augment:global or augment:both, with --docs DIR",
+    "split": "split:independent or split:cumulative, with --docs DIR",
     "stepwise": "stepwise, or stepwise: and one of shared, label_first, rationale_first; controls: label2x, echo, shuffled",
 }
 
@@ -95,7 +106,17 @@ def axis_of(modifier: str, spelled: str) -> str:
             f"it is written {SPELLED.get(word, word)}",
             "limbeck info recipes",
         )
+    if word == "few":
+        known_picker(modifier, spelled)
     return AXES[word]
+
+
+def known_picker(modifier: str, spelled: str) -> None:
+    """Raises UsageError where nothing on the shelf picks demonstrations under this name."""
+    _, k, *named = modifier.split(":")
+    if named and named[0] not in registry.names("contexts"):
+        have = f"nothing picks rows by {named[0]!r}; {registry.near(named[0], registry.names('contexts'))}"
+        raise UsageError(f"cannot read the modifier {modifier!r} in {spelled!r}", have, f"for example few:{k}:nearest")
 
 
 def known_format(name: str, modifier: str, spelled: str) -> None:
@@ -128,6 +149,8 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
     looks_up = recipe.context.startswith("rag:")
     if looks_up and adapter.group == "student":
         refuse_encoders(recipe, adapter)
+    if names_documents(recipe) and adapter.group == "student":
+        refuse_to_learn(recipe, adapter)
     for axis in ("context", "rows", "objective"):
         if axis == "context" and looks_up and adapter.attach is not None:
             continue  # a student that writes reads passages before its input, in training and in use
@@ -161,6 +184,36 @@ def refuse_encoders(recipe: Recipe, adapter: registry.Adapter) -> None:
         )
 
 
+def refuse_to_learn(recipe: Recipe, adapter: registry.Adapter) -> None:
+    """Documents are learnt by a model that writes them, with the loss of a language model."""
+    if not writes(recipe, adapter):
+        raise UsageError(
+            f"{recipe.text!r}: {recipe.base} cannot learn documents for questions",
+            "an encoder or a regression learns answers to inputs; a text that answers nothing teaches it nothing",
+            f"full+{recipe.rows}@ a base that writes, or prompt+rag:4@teacher",
+        )
+    if recipe.objective:
+        raise UsageError(
+            f"{recipe.text!r}: documents are learnt as they stand", f"{recipe.objective} needs rows with answers", "leave one of them out"
+        )
+
+
+def writes(recipe: Recipe, adapter: registry.Adapter) -> bool:
+    return adapter.attach is not None and bool(recipe.base) and family_of_name(recipe.base) != ENCODER
+
+
+def names_documents(recipe: Recipe) -> bool:
+    return recipe.rows.partition(":")[0] in ("augment", "split")
+
+
+def learns_documents(recipe: Recipe, labelled: bool) -> bool:
+    """Whether this student trains on documents: where its recipe says so, or where there are no labelled rows it could train on
+    (docs/decisions/009-documents-as-rows.md)."""
+    if names_documents(recipe):
+        return True
+    return not labelled and not recipe.rows and not recipe.objective and writes(recipe, registry.take("adapters", recipe.adapter))
+
+
 WHY_NOT = {
     "context": "a {name} student reads the input alone, a context would not reach it",
     "rows": "{name} trains on no rows",
@@ -188,12 +241,21 @@ def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[s
         names += ["head@minilm", "full@minilm", "lora@minilm"]
     elif WRITER in registry.names("bases"):
         names += [f"full@{WRITER}", f"lora@{WRITER}"]
+    if sizes.pieces and not sizes.train + sizes.unlabelled:
+        return knowing_defaults(teacher and not recording)
     if sizes.unlabelled and teacher:
         gold = {"head@minilm": "head+rows:gold@minilm", f"full@{WRITER}": f"full+rows:gold@{WRITER}"}
         names += [gold[name] for name in names if name in gold]  # are the teacher's labels worth having?
     return names
 
 
+def knowing_defaults(teacher: bool) -> list[str]:
+    """Documents and questions, no rows: retrieval and as much as fits in context, against learning them plain and augmented."""
+    prompts = ["prompt@teacher", "prompt+rag:4@teacher"] if teacher else []
+    return [*prompts, f"full@{KNOWER}", f"full+augment:both@{KNOWER}"]
+
+
+KNOWER = "tiny-lm"  # the base of ours that learns texts whole
 WRITTEN = (Kind.TEXT, Kind.FIELDS)  # answers that no encoder gives
 WRITER = "tiny"  # the base of ours that writes
 
@@ -203,19 +265,37 @@ WRITER = "tiny"  # the base of ours that writes
 
 def with_values(recipe: Recipe, task: Task, sizes: Sizes, overrides: Mapping[str, Any]) -> Recipe:
     """The recipe with every number that its fit reads, each with its reason."""
-    table = derive(recipe, task, replace(sizes, train=trained_on(recipe, sizes)))
+    alone = bool(sizes.pieces) and sizes.train + sizes.unlabelled == 0
+    table = derive(recipe, task, replace(sizes, train=trained_on(recipe, sizes), texts_alone=alone))
     trained = registry.take("adapters", recipe.adapter).attach is not None
     for name, value in overrides.items():
         if name in table or (trained and name in OPTIONAL):
             table[name] = Value(name=name, value=value, why="set by you")
-    return recipe.model_copy(update={"values": tuple(table.values())})
+    found = recipe.model_copy(update={"values": tuple(table.values())})
+    if "structure" in table and of_recipe(found).steps and "max_tokens" not in overrides:
+        room = int(table["max_tokens"].value) + REASONS_TOKENS
+        table["max_tokens"] = Value(
+            name="max_tokens", value=room, why="room for reasons of three sentences, and for an answer of this kind"
+        )
+        found = recipe.model_copy(update={"values": tuple(table.values())})
+    return found
 
 
 def trained_on(recipe: Recipe, sizes: Sizes) -> int:
     """How many rows this recipe trains on: the user's own, and those that the teacher is going to label."""
     if recipe.rows == "rows:gold":
         return sizes.train
-    return sizes.unlabelled if recipe.rows == "rows:teacher" else sizes.train + sizes.unlabelled
+    n = sizes.unlabelled if recipe.rows == "rows:teacher" else sizes.train + sizes.unlabelled
+    if not sizes.pieces or not learns_documents(recipe, n > 0):
+        return n
+    kind, _, how = recipe.rows.partition(":")
+    apart = kind == "split" or family_of_name(recipe.base) == SEQ2SEQ
+    local = LOCAL_EACH * sizes.statements if kind == "augment" and how != "global" else 0
+    linked = GLOBAL_EACH * sizes.pieces if kind == "augment" and how != "local" else 0
+    return n + (sizes.statements if apart else sizes.pieces) + local + linked
+
+
+LOCAL_EACH, GLOBAL_EACH = 3, 4  # inferences that a statement, a piece of a document gives, before anybody has been asked
 
 
 def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
@@ -226,6 +306,7 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[name] = Value(name=name, value=value, why=why)
 
     if recipe.adapter == "prompt":
+        put("structure", "plain", "the prompt as it is; limbeck list structures for others, limbeck prompt tune to try them")
         put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
     adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
     family = family_of_name(recipe.base) if adapter.attach is not None and recipe.base else ENCODER
@@ -239,6 +320,8 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[value.name] = value
     if recipe.context.startswith("rag:"):
         looking_up(recipe, family, put)
+    for value in showing(recipe):
+        table[value.name] = value
     if recipe.objective:
         objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
         for value in objective.numbers(recipe, task, sizes.train) if objective.numbers else ():
@@ -246,29 +329,43 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
     return table
 
 
+def showing(recipe: Recipe) -> Sequence[Value]:
+    """What the picker of demonstrations reads."""
+    name, *rest = recipe.context.split(":")
+    if name == "many":
+        return MANY
+    return NUMBERS.get(rest[1], ()) if name == "few" and len(rest) > 1 else ()
+
+
+MANY = (Value(name="window", value=None, why="tokens that the model takes, prompt and answer: told by demonstrating.with_window"),)
+
+
 def looking_up(recipe: Recipe, family: str, put: Any) -> None:
     """One index serves all candidates of a run; these numbers are the same in each."""
     for name, (value, why) in LOOKING_UP.items():
-        put(name, value, why)
+        if name != "rerank" or recipe.base == "teacher":  # a student that is deployed has no teacher to ask
+            put(name, value, why)
     if family != ENCODER:
         k = int(recipe.context.split(":")[1])
         room = 384 + k * round(WORDS * TOKENS_PER_WORD)
         put("max_length", room, f"room for an instruction, an input and {k} passages; where a base has less, the last passages go first")
 
 
+REASONS_TOKENS = 256  # three long sentences
 TOKENS_PER_WORD = 1.6  # with the headings and the signs around a passage
 LOOKING_UP: dict[str, tuple[Any, str]] = {
     "passage_words": (WORDS, "words of a passage at most, cut at headings, paragraphs and sentences"),
     "passage_overlap": (OVERLAP, "words that a passage shares with the one before: what stands at a cut is whole in one of them"),
     "retrieval": ("fused", "words (BM25) and meaning (embeddings) by reciprocal rank; words or meaning for one alone"),
-    "embedder": ("minilm", "the encoder whose embeddings are compared"),
+    "embedder": ("minilm", "whose embeddings are compared: an encoder, or an endpoint http://host/v1#model"),
+    "rerank": (0, "so many passages of the search are put in order by the teacher, in one more call; 0 = none"),
 }
 
 
 # read by every training, and left at engine.numbers' defaults unless --set names them
 OPTIONAL = (
     "layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout",
-    "decode", "constrained", "loss_on", "pack",
+    "decode", "constrained", "loss_on", "pack", "frame",
 )  # fmt: skip
 
 STEPS = 220  # of 32 rows: where dev stops rising on 500 to 1,000 short rows (docs/LOG.md)
@@ -315,6 +412,10 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
     closed = task.kind in (Kind.LABEL, Kind.CHOICE)
     epochs = max(3, min(10, round(2 * STEPS / max(1.0, sizes.train / 16))))
     put("epochs", epochs, f"about {2 * STEPS} steps of 16 over {sizes.train} rows, between 3 and 10 epochs")
+    knowing = bool(sizes.pieces) and learns_documents(recipe, not sizes.texts_alone)
+    if knowing:
+        epochs = max(5, min(60, round(KNOWING_STEPS / max(1.0, sizes.train / 16))))
+        put("epochs", epochs, f"about {KNOWING_STEPS} steps of 16 over {sizes.train} texts and rows: what is said once is learnt slowly")
     put("batch_rows", 16, "a row carries its prompt: half an encoder's batch takes as long")
     put("batch_tokens", 4096, "bounds a step's memory, whatever the rows' length")
     seq2seq = family_of_name(recipe.base) == SEQ2SEQ
@@ -333,12 +434,17 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
     put("average", 0.34, "weights averaged over the last third, as for encoders")
     why = "word embeddings learn nothing from few rows; an output matrix tied to them stays, too"
     put("freeze_embeddings", recipe.adapter == "full" and not small, "a small base was not taught many words yet" if small else why)
-    put("patience", 3, "epochs without a dev score as good as the best before stopping")
+    put("patience", 10 if knowing else 3, "epochs without a dev score as good as the best before stopping")
     put("losses", "lm", "cross-entropy of the right answer; lm+ul+ln also pushes the wrong ones away, and costs a pass per answer")
     put("normalise", "sum", "the probability of a whole answer is what lm trains; take mean with ln")
     short = len(render.system(task)) <= INSTRUCTION_CHARS
     why = "short enough to stand before every input" if short else "too long to stand before every input: the rows teach the task"
     put("instruct", short, why)
+    if knowing and sizes.texts_alone:
+        put("instruct", False, "no row teaches what an instruction before an input means")
+        put(
+            "frame", False, "no row teaches a frame: a question stands as it is, and the answer goes on from it; true for a base that chats"
+        )
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
     if not closed:
         put("decode", "greedy", "the likeliest token at each place, the same every time; beam:4 takes four times as long")
@@ -346,6 +452,7 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
         put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
 
 
+KNOWING_STEPS = 600  # Lampinen et al. train 200 to 1,000 steps of 8 to 16
 SMALL_BASE = 20_000_000  # parameters
 INSTRUCTION_CHARS = 700  # about 170 tokens, with the labels or the schema that stand below it
 
@@ -354,7 +461,9 @@ def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {"machine_usd_per_hour", "margin", "keep_rationales", *OPTIONAL, *LOOKING_UP}
+    found = {"machine_usd_per_hour", "margin", "keep_rationales", "embedder_price", *OPTIONAL, *LOOKING_UP}
+    found |= {value.name for values in (MANY, *NUMBERS.values()) for value in values}
+    found |= {"inference_samples", "inference_context", "literal"}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):

@@ -4,7 +4,8 @@
     text, fields, score  written (engine.generate), fields within their JSON schema (engine.schema), then read by render
 
 Its loss looks at the answer's tokens alone, the end token included; what it reads teaches nothing. With loss_on "all" a
-decoder-only base learns what it reads, too, and a row without any input is a document: it is learnt whole in either case."""
+decoder-only base learns what it reads, too, and a row without any input is a document: it is learnt whole in either case. Rows of
+knowledge (targets.is_knowledge) stand without a frame whatever the task; an encoder-decoder reads their input and writes their text."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from limbeck.engine.numbers import Numbers
 from limbeck.engine.packed import must_pack_exactly, packed_log_probs
 from limbeck.engine.rationale import Told
 from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
-from limbeck.engine.targets import CLOSED, gold_text, must_be_writable
+from limbeck.engine.targets import CLOSED, gold_text, is_knowledge, must_be_writable
 from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
 from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Task
@@ -113,7 +114,7 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
 class Reading:
     """How a row becomes tokens, and how tokens of an answer are chosen; saved with the student. instruct: the task's
     instruction stands before the input. max_length: tokens of a prompt. max_answer: tokens of an answer that is written.
-    decode, constrained: see engine.numbers. Of training alone: contrast: the loss looks at the wrong answers too; loss_on.
+    decode, constrained, frame: see engine.numbers. Of training alone: contrast: the loss looks at the wrong answers too; loss_on.
 
     form: of a student that learnt rationales too (objectives.stepwise), "" = it did not. separate: LABEL stands before the
     input. shared: LABEL begins the answer. label_first: the answer ends where RATIONALE begins. rationale_first: it writes at
@@ -130,6 +131,7 @@ class Reading:
     loss_on: str = "answer"
     form: str = ""
     rationale_tokens: int = 0
+    frame: bool = True
 
     def saved(self) -> dict[str, Any]:
         """All but the tokenizer, which is a file of its own."""
@@ -149,7 +151,7 @@ class Reading:
 
     def shaped(self, task: Task, example: Example, mark: str = render.LABEL) -> str:
         before = mark if self.form == SEPARATE else ""
-        text = chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct, mark=before))
+        text = chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct, mark=before, frame=self.frame))
         if self.form == SHARED and self.family == CAUSAL:
             return f"{text}{mark} " if self.chat else f"{text} {mark}"
         return text
@@ -181,12 +183,27 @@ class Reading:
 
     def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, int]:
         """(the prompt and its answers as tokens, tokens of the prompt before cutting)."""
+        if is_knowledge(example):
+            return self.unframed(example)
         text, _, whole = self.prompt(task, example, mark)
         if not text:
-            end = answer_end(self.tokenizer)
-            bare = self.tokenizer(list(answers), add_special_tokens=False)["input_ids"]
-            return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])] for ids in bare]), whole
+            return Asked(self.bare("").prompt, [self.bare(answer).answers[0] for answer in answers]), whole
         return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), whole
+
+    def unframed(self, example: Example) -> tuple[Asked, int]:
+        """Of knowledge: its input as it stands, of which the beginning is cut where it is too long, and the text behind it."""
+        text = (example.output or "").strip()
+        asked = ask(self.tokenizer, self.family, example.input, [text]) if example.input.strip() else self.bare(text)
+        whole, room = len(asked.prompt), self.max_length
+        return Asked([*asked.prompt[:1], *asked.prompt[1:][-(room - 1) :]] if whole > room else asked.prompt, asked.answers), whole
+
+    def bare(self, text: str) -> Asked:
+        """A text behind nothing but what texts begin with; an encoder-decoder reads an empty input."""
+        if self.family != CAUSAL:
+            return ask(self.tokenizer, self.family, "", [text])
+        end = answer_end(self.tokenizer)
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])]])
 
     def framed(self, asked: Asked, mark: str = render.LABEL) -> Asked:
         """The answers with the marks that the form puts around them."""
@@ -243,7 +260,7 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     read_decoding(numbers.decode)
     return Reading(
         base.tokenizer, base.family, numbers.instruct, length, room, contrast=numbers.losses != "lm", decode=numbers.decode,
-        constrained=numbers.constrained, loss_on=numbers.loss_on,
+        constrained=numbers.constrained, loss_on=numbers.loss_on, frame=numbers.frame,
     )  # fmt: skip
 
 
@@ -257,14 +274,17 @@ def writing_features(task: Task, examples: Sequence[Example], reading: Reading) 
     items = []
     for e in examples:
         gold = gold_text(task, e)
-        answers = list(dict.fromkeys(render.allowed_answers(task, e))) if reading.contrast else [gold]
+        answers = list(dict.fromkeys(render.allowed_answers(task, e))) if reading.contrast and not is_knowledge(e) else [gold]
         asked, whole = reading.asked(task, e, answers)
-        room = reading.max_answer + reading.around + (reading.max_length - 1 if reading.is_document(task, e) else 0)
-        options = [ids[:room] for ids in asked.answers] if task.kind not in CLOSED else asked.answers
+        learnt = is_knowledge(e)
+        room = (
+            reading.max_answer + reading.around + (reading.max_length - len(asked.prompt) if learnt or reading.is_document(task, e) else 0)
+        )
+        options = [ids[:room] for ids in asked.answers] if learnt or task.kind not in CLOSED else asked.answers
         prompt = asked.prompt
         again = len(options) if reading.family == CAUSAL else 1  # a decoder-only model reads the prompt with every answer
         cut = whole > reading.max_length or any(len(a) < len(b) for a, b in zip(options, asked.answers, strict=True))
-        if reading.loss_on == "all":
+        if reading.loss_on == "all" and not learnt:
             prompt, options = prompt[:1], [prompt[1:] + options[0]]
         items.append(
             {
