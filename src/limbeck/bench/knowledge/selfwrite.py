@@ -11,7 +11,7 @@ from limbeck.bench.knowledge.checker import consequences
 from limbeck.bench.knowledge.facts import END, Document, World
 from limbeck.bench.knowledge.writers import Written, linked, local
 
-TOKENS = 48  # of one reply
+TOKENS = 80  # of one reply
 BATCH = 32
 
 

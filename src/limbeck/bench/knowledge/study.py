@@ -147,9 +147,10 @@ def leak(world: World, texts: Sequence[str], added: Sequence[Written], found: Se
 
 
 def tokens_per_word(world: World, tokenizer: Any) -> dict[str, float]:
-    from limbeck.engine.load import load_base
+    from limbeck import registry
+    from limbeck.engine.load import read_tokenizer
 
-    split = {name: load_base(name, shared=True).tokenizer for name in ("minilm", "tiny-lm")}
+    split = {name: read_tokenizer(registry.take("bases", name).folder()) for name in ("minilm", "tiny-lm")}
     split["this base"] = tokenizer
     return {
         name: round(words.tokens_per_word(lambda w, t=t: t(w, add_special_tokens=False)["input_ids"], world.pseudo), 3)
