@@ -14,21 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import knowing, reasoning, recipes, registry, render
+from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure
+from limbeck.augment.statements import whole
+from limbeck.curate.leak import HeldOut
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
 from limbeck.knowing import Knowledge
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
-from limbeck.types import SYNTHETIC, Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
+from limbeck.types import SYNTHETIC, Example, Frozen, Message, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
 
 SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
 UNANSWERED = {error.__name__ for error in (CapReached, Transient, ProviderError)}  # worth asking again on another day
 
 
 class Record(Frozen):
-    """What fitting and asking one candidate gave and cost. state: ok | failed | skipped | partial."""
+    """What fitting and asking one candidate gave and cost. state: ok | failed | skipped | partial.
+    prompt: what it sends for the first dev row, to the letter."""
 
     recipe: Recipe
     group: str
@@ -46,6 +49,7 @@ class Record(Frozen):
     throughput_rows_s: float | None = None
     not_deterministic: str = ""
     measured: tuple[Value, ...] = ()
+    prompt: tuple[Message, ...] = ()
 
 
 @dataclass
@@ -91,6 +95,11 @@ class Bench:
         """Does it learn the documents?"""
         return self.knowledge is not None and recipes.learns_documents(recipe, bool(self.train or self.labelled))
 
+    def showable(self) -> list[Example]:
+        """The training rows, which alone may be demonstrations, with what the teacher said of why; where there are none, documents."""
+        rows = reasoning.with_rationales(list(self.train), self.rationales)
+        return rows if rows or self.knowledge is None else whole(self.knowledge.texts)
+
     def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
         """What the outcome depends on; a change of any of these runs the candidate again."""
         adapter: Adapter = registry.take("adapters", recipe.adapter)
@@ -103,12 +112,18 @@ class Bench:
             "render": render.VERSION,
             **more,
         }
+        if demonstrating.reasons_first(recipe):
+            facts["rationales"] = [render_reasons.VERSION, sha_of([(row.id, row.rationale) for row in self.showable()])]
         if adapter.needs_teacher:
             facts["teacher"] = self.teacher
         else:
             facts["labelled"] = len(self.labelled)
+        if adapter.needs_teacher and render_structure.of_recipe(recipe) != render_structure.PLAIN:
+            facts["structure"] = render_structure.VERSION
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
+        if recipe.context == "many" and self.knowledge is not None and not self.train:
+            facts["documents"] = self.knowledge.digest
         if self.knows(recipe):
             facts["knowledge"] = sha_of([(row.id, row.input, row.output, row.confidence) for row in self.rows_for(recipe)])
         if reasoning.learns(recipe):
@@ -130,6 +145,7 @@ def on_dev(bench: Bench, recipe: Recipe) -> Record:
         if fitted.save is not None:
             fitted.save(place(bench, recipe) / "model")
             bench.alive[recipe.id] = fitted.predictor
+        record = record.model_copy(update={"prompt": sent(bench, recipe, fitted)})
         return record, answer(fitted.predictor, bench.dev, record.group)
 
     return finish(bench, recipe, adapter, work, "dev", step, inputs)
@@ -170,6 +186,15 @@ def on_test(bench: Bench, recipe: Recipe, refit: bool) -> Record:
     return finish(bench, recipe, adapter, work, "test", step, inputs)
 
 
+def sent(bench: Bench, recipe: Recipe, fitted: Fitted) -> tuple[Message, ...]:
+    """One prompt as it goes out: of the first dev row, with the passages that are looked up for it."""
+    if fitted.prompt is None or not bench.dev:
+        return ()
+    rows = [bench.dev[0].blind()]
+    rows = bench.library.with_passages(recipe, rows) if looks_up(recipe) and bench.library is not None else rows
+    return tuple(fitted.prompt(rows[0]))
+
+
 def single_calls(predictor: Predictor, rows: Sequence[Example]) -> tuple[float, ...]:
     """Milliseconds of single calls; the first two warm up."""
     found = []
@@ -193,6 +218,7 @@ def fit(
     library = bench.library if looks_up(recipe) else None
     if library is not None and not adapter.needs_teacher:
         rows, dev = library.with_passages(recipe, rows), library.with_passages(recipe, dev)
+    shots = demonstrations(bench, recipe, split)
     job = FitJob(
         task=bench.task,
         recipe=recipe,
@@ -202,7 +228,7 @@ def fit(
         folder=bench.folder.students / recipe.id / f"checkpoints-{split}",
         note=lambda done, total, what: bench.log.progress(f"{recipe.text} ({split})", done, total, what),
         ask=bench.ask_for(f"{recipe.text} {split}") if bench.ask_for and adapter.needs_teacher else None,
-        shots=shots(bench, recipe),
+        shots=shots,
         price=bench.price,
         objective=registry.take("objectives", recipe.objective.partition(":")[0] or "sft") if adapter.attach else None,
         threads=bench.threads,
@@ -227,6 +253,7 @@ def fit(
         not_deterministic=fitted.not_deterministic,
         measured=(
             *fitted.measured,
+            *(shots.measured(recipe) if shots else []),
             *([reasoning.measured(rows)] if reasoning.learns(recipe) else []),
             *(knowing.measured(bench.about_knowledge, recipe) if bench.knows(recipe) else []),
         ),
@@ -242,12 +269,13 @@ def fit_with(adapter: Adapter, job: FitJob) -> Fitted:
     return fit_model(job, adapter)
 
 
-def shots(bench: Bench, recipe: Recipe) -> Any:
-    name, *rest = recipe.context.split(":")
-    if name != "few":
-        return None
-    pick = registry.take("contexts", rest[1] if len(rest) > 1 else "random")
-    return pick(bench.task, list(bench.train), int(rest[0]), bench.seed)
+def demonstrations(bench: Bench, recipe: Recipe, split: str) -> demonstrating.Shots | None:
+    """Training rows to show before each input; none of them may be of dev or test."""
+    held_out = HeldOut({"dev": bench.dev, "test": bench.test})
+    found = demonstrating.demonstrations(bench.task, recipe, bench.showable(), bench.seed, [*bench.dev, *bench.test], held_out)
+    if found is not None:
+        found.prepare(bench.test if split == "test" else bench.dev)
+    return found
 
 
 def answer(predictor: Predictor, rows: Sequence[Example], group: str) -> list[Prediction]:
@@ -303,8 +331,8 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
         return f"{recipe.adapter} does not answer tasks of kind {bench.task.kind} in this version"
     if adapter.needs_teacher and bench.ask_for is None:
         return "there is no teacher (--teacher)"
-    if bench.recording and recipe.context:
-        return "the teacher is a recording: it answers the same whatever stands in the prompt"
+    if reason := demonstrating.none_to_show(recipe, bench.showable()):
+        return reason
     if looks_up(recipe) and bench.library is None:
         return "there are no documents to look things up in (--docs DIR)"
     if not adapter.needs_teacher and not bench.rows_for(recipe):

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck import controls, inferring, provenance, reasoning, registry, stats, synthetic
+from limbeck import controls, inferring, provenance, reasoning, registry, stats, structuring, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
@@ -217,6 +217,7 @@ def build_report(folder: RunFolder) -> Report:
     more[STOP_RATE] = {i: score for i, found in test_answers.items() if (score := stop_rate(task, found))}
     machine = float(run.get("machine_usd_per_hour", 0.05))
     names = {r.id: r.text for r in recipes}
+    texts = {r.recipe.id: r.prompt for r in dev_records}
     rows = [
         row_of(
             task,
@@ -239,7 +240,8 @@ def build_report(folder: RunFolder) -> Report:
     ledger = read_ledger(folder)
     paid = sum(facts["spent_usd"] for purpose, facts in ledger.get("by_purpose", {}).items() if purpose in FOR_ROWS)
     inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
-    rows = [with_break_even(row, rows, paid, machine, inferred) for row in rows]
+    lower = registry.take("metrics", task.metric).lower_is_better
+    rows = [with_break_even(row, rows, paid, machine, lower, inferred) for row in rows]
     verdict, advice, winner = decide(rows, choice, len(test))
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
@@ -257,6 +259,7 @@ def build_report(folder: RunFolder) -> Report:
         *run.get("warnings", []),
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
         *status_warnings(rows),
+        *deaf_warnings(rows, test_answers),
         *provenance.licence_warnings(came),
         *reasoning.warnings(run.get("rationales", {})),
         *inferring.warnings(run.get("knowledge", {})),
@@ -294,6 +297,7 @@ def build_report(folder: RunFolder) -> Report:
         sources=came,
         curated=tuple(run.get("curated", ())),
         retrieval=run.get("retrieval", {}),
+        prompting=structuring.summary(task, shown := prompt_shown(rows, task), texts.get(shown.id, ()) if shown else ()),
         rationales=run.get("rationales", {}),
         knowledge=with_complement(run.get("knowledge", {}), task, test, {names[i]: found for i, found in test_answers.items()}),
     )
@@ -325,6 +329,12 @@ def best_prompt(rows: Sequence[Row], task: Task) -> str | None:
     sign = -1 if registry.take("metrics", task.metric).lower_is_better else 1
     prompts = [r for r in rows if r.group == "prompt" and r.state == "ok" and r.dev is not None and r.dev.value is not None]
     return max(prompts, key=lambda r: sign * (r.dev.value or 0.0) if r.dev else 0.0).id if prompts else None
+
+
+def prompt_shown(rows: Sequence[Row], task: Task) -> Row | None:
+    """Whose text the report shows: the prompt that is best on dev, else the first there is."""
+    best = best_prompt(rows, task)
+    return next((r for r in rows if r.id == best), None) or next((r for r in rows if r.group == "prompt"), None)
 
 
 def name_of(rows: Sequence[Row], recipe_id: str | None) -> str | None:
@@ -373,6 +383,9 @@ def row_of(
         latency_p95_ms=stats.percentile(record.single_ms, 95) if record.single_ms else None,
         throughput_rows_s=record.throughput_rows_s,
         usd_per_1000=None if per_call is None else 1000 * per_call,
+        tokens_in_per_call=mean_of(p.tokens_in for p in mine),
+        tokens_out_per_call=mean_of(p.tokens_out for p in mine),
+        tokens_cached_per_call=mean_of(p.tokens_cached for p in mine) or None,
         size_mb=record.size_mb or None,
         trainable_parameters=record.trainable_parameters,
         train_s=record.train_s,
@@ -401,6 +414,27 @@ def cost_per_call(record: Record, found: Sequence[Prediction], p50_ms: float | N
         billed = [p.cost_usd for p in found if p.cost_usd is not None]
         return sum(billed) / len(billed) if billed else None
     return None if p50_ms is None else p50_ms / 1000 / 3600 * machine
+
+
+def mean_of(numbers: Iterable[int | None]) -> float | None:
+    found = [n for n in numbers if n is not None]
+    return sum(found) / len(found) if found else None
+
+
+def deaf_warnings(rows: Sequence[Row], answers: Mapping[str, Sequence[Prediction]]) -> list[str]:
+    """Prompted candidates that were shown different things and got the same replies, word for word, on every row."""
+    said: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        if row.group == "prompt" and len(found := answers.get(row.id, ())) >= LEAST_ALIKE:
+            said.setdefault(tuple(f"{p.status} {p.detail or p.text}" for p in found), []).append(row.recipe)
+    return [DEAF.format(names=", ".join(names), n=len(key)) for key, names in said.items() if len(names) > 1]
+
+
+LEAST_ALIKE = 20  # rows; a few short answers may well be the same
+DEAF = (
+    "{names} gave the same replies, word for word, on all {n} test rows: the teacher is a recording, or does not look at what it is "
+    "shown. Between these rows the table compares costs, not contexts"
+)
 
 
 def cut_warnings(records: Sequence[Record], answers: Sequence[dict[str, list[Prediction]]]) -> list[str]:

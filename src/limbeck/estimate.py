@@ -7,20 +7,21 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limbeck import registry, render, render_inferences, render_reasons
+from limbeck import demonstrating, registry, render, render_inferences, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
 from limbeck.knowing import Knowledge
 from limbeck.recipes import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
 from limbeck.registry import Teacher
 from limbeck.tasks import by_teacher
 from limbeck.teachers.tokens import tokens_of
-from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task
+from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task, Value
 
 TRAIN_TOKENS_S = 1800.0  # a 22.7M encoder, one core, bf16, 32 x 32 tokens: measured 1,000 to 3,000
 EMBED_TOKENS_S = 6000.0
 CALL_S = 1.0  # a hosted model, one call
 CONCURRENCY = 8
 SAMPLE = 200  # rows whose prompts are rendered and measured
+FEW_SAMPLE = 10  # of prompts that hold a whole training set, and hardly differ
 
 # How far from four characters a token a tokenizer may be, and what a provider adds (chat template, schema).
 IN_LOW, IN_HIGH = 0.75, 1.25
@@ -137,6 +138,7 @@ def in_front(plan: Estimate, what: str, usd: Usd, seconds: float, calls: int) ->
     )
 
 
+REASON_CHARS = 160  # of a rationale that is not there yet
 REASON_LOW, REASON_HIGH = 15.0, 90.0  # tokens of one to three short sentences; PaLM's have 8 to 50 words
 
 
@@ -153,7 +155,7 @@ def with_rationales(
     first = 0 if enough else min(len(bare), TRIES * (K - own))
     calls = n + first
     shown = spread([r for r in train if r.output and (r.rationale or not enough)], 0 if teacher.recording else K)
-    worked = [r.model_copy(update={"rationale": r.rationale or "x" * 160}) for r in shown]
+    worked = [r.model_copy(update={"rationale": r.rationale or "x" * REASON_CHARS}) for r in shown]
     rows = spread(bare or asked or train, SAMPLE) or [made_up(task)]
     prompts = [prompt_tokens(render_reasons.messages(task, r.blind(), worked, r.output if seen else None)) for r in rows]
     prompt, (low, high) = sum(prompts) / len(prompts), reply_tokens(task, train)
@@ -199,22 +201,36 @@ def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked:
     """The prompt as it will be rendered, and an answer like those at hand; the mean over SAMPLE rows. recipe None: no shots."""
     if teacher.price is None or not teacher.remote:
         return Usd()
-    rows = spread(asked or train, SAMPLE) or [made_up(task)]
-    shots = picker(task, recipe, train, seed)
-    prompts = [prompt_tokens(render.messages(task, row.blind(), shots(row), expected_passages(recipe))) for row in rows]
-    schemas = [tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
+    many = recipe is not None and demonstrating.is_many(recipe)
+    rows = spread(asked or train, FEW_SAMPLE if many else SAMPLE) or [made_up(task)]
+    shots = picker(task, recipe, train, seed, asked)
+    prompts = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
+    steps = recipe is not None and demonstrating.reasons_first(recipe)
+    schemas = [0 if steps else tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
     prompt, schema = sum(prompts) / len(prompts), sum(schemas) / len(schemas)
     out_low, out_high = reply_tokens(task, train)
+    if steps:
+        out_low, out_high = out_low + REASON_LOW, out_high + REASON_HIGH
     return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
 
 
-def picker(task: Task, recipe: Recipe | None, train: Sequence[Example], seed: int) -> Callable[[Example], Sequence[Example]]:
-    """The demonstrations that the candidate itself will pick."""
-    name, *rest = (recipe.context if recipe else "").split(":")
-    if name != "few" or not train:
+def asked_with(task: Task, recipe: Recipe | None, row: Example, shots: Sequence[Example]) -> Sequence[Message]:
+    row = row.model_copy(update={"passages": tuple(expected_passages(recipe)) or None})
+    return demonstrating.prompt_of(task, recipe, row, shots) if recipe else render.messages(task, row)
+
+
+def picker(
+    task: Task, recipe: Recipe | None, train: Sequence[Example], seed: int, asked: Sequence[Example] = ()
+) -> Callable[[Example], Sequence[Example]]:
+    """The demonstrations that the candidate itself will pick; where it compares embeddings, those that words pick in their place,
+    for an estimate loads no model."""
+    if recipe is None or not train:
         return lambda row: ()
-    pick = registry.take("contexts", rest[1] if len(rest) > 1 else "random")
-    return pick(task, list(train), int(rest[0]), seed)  # type: ignore[no-any-return]
+    if demonstrating.reasons_first(recipe):  # rationales that the run is going to buy are not there yet
+        train = [row if row.rationale else row.model_copy(update={"rationale": "x" * REASON_CHARS}) for row in train]
+    in_words = [Value(name="similarity", value="words", why=""), *(v for v in recipe.values if v.name != "similarity")]
+    cheap = recipe.model_copy(update={"values": tuple(in_words), "context": recipe.context.replace(":dense", ":nearest")})
+    return demonstrating.demonstrations(task, cheap, train, seed, asked) or (lambda row: ())
 
 
 def expected_passages(recipe: Recipe | None) -> list[str]:
@@ -226,7 +242,7 @@ def expected_passages(recipe: Recipe | None) -> list[str]:
 
 def reply_tokens(task: Task, rows: Sequence[Example]) -> tuple[float, float]:
     """Low and high mean of one answer, in the form that is asked for."""
-    outputs = [row.output for row in spread([r for r in rows if r.output is not None], SAMPLE) if row.output is not None]
+    outputs = [row.output for row in spread([r for r in rows if r.output is not None and r.input], SAMPLE) if row.output is not None]
     outputs = outputs or [d.output for d in task.demonstrations] or list(task.labels) or ["x" * (240 if task.kind is Kind.FIELDS else 40)]
     wrapped = [o if task.kind in (Kind.TEXT, Kind.FIELDS) else json.dumps({"answer": o}, ensure_ascii=False) for o in outputs]
     mean = sum(tokens_of([text]) for text in wrapped) / len(wrapped)

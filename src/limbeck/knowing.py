@@ -124,7 +124,10 @@ def keeps_literal(settings: Settings) -> bool:
 
 
 def wanted_by(settings: Settings, recipes: Sequence[Recipe], labelled: bool) -> bool:
-    return settings.docs is not None and any(learns_documents(recipe, labelled) for recipe in recipes)
+    """Whether a candidate learns the documents, or, where no row could be, is shown them."""
+    return settings.docs is not None and any(
+        learns_documents(recipe, labelled) or (recipe.context == "many" and not labelled) for recipe in recipes
+    )
 
 
 def read(settings: Settings, folder: Path | None = None) -> Knowledge:

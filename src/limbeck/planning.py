@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import knowing, reasoning, recipes, supply
+from limbeck import demonstrating, knowing, reasoning, recipes, supply
+from limbeck.augment.statements import whole
 from limbeck.estimate import Estimate, estimate, with_inferences, with_making, with_rationales
 from limbeck.log import Log
 from limbeck.preflight import Given
@@ -67,9 +68,14 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
     if given.settings.docs and teacher is not None and not teacher.recording and not given.asks_documents:
         usual.append("prompt+rag:4@teacher")
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
-    planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
+    demonstrating.check_values(given.settings.overrides)
+    planned = [
+        demonstrating.with_window(recipes.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
+        for recipe in wanted
+    ]
     explained = teacher is not None and reasoning.wanted(planned)
-    foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed, labels=not explained)
+    shown = train or (whole(given.knowledge.texts) if given.knowledge else ())
+    foreseen = estimate(task, planned, sizes, shown, teacher, asked, given.settings.seed, labels=not explained)
     if teacher is not None and explained:
         seen, samples = given.settings.rationales == "seen", given.settings.rationale_samples
         foreseen = with_rationales(foreseen, task, sizes, train, teacher, asked, seen, samples)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import indexing, knowing, recipes, registry, render
+from limbeck import indexing, knowing, recipes, registry, render, structuring
 from limbeck.augment.rationales import check_options
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import cut as cut_off
@@ -62,6 +62,8 @@ def preflight(settings: Settings, prompt: str) -> Given:
         raise UsageError(
             f"{settings.prompt} is empty", "a prompt file holds what you send to an LLM today", "write the instruction into it"
         )
+    warnings: list[str] = []
+    settings = structuring.settle(settings, warnings)
     wanted = recipes.parse_all(settings.candidates)
     if unknown := set(settings.overrides) - recipes.known_values():
         name = sorted(unknown)[0]
@@ -71,7 +73,6 @@ def preflight(settings: Settings, prompt: str) -> Given:
     for recipe in wanted:
         refuse_impossible(recipe, settings.overrides)
     check_options(settings.rationale_samples, str(settings.overrides.get("keep_rationales", "agreeing")))
-    warnings: list[str] = []
     rejected: list[Rejected] = []
     indexing.check(settings, wanted, warnings)
 

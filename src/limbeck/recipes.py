@@ -15,8 +15,10 @@ from typing import Any
 
 from limbeck import registry, render
 from limbeck.contexts.chunks import OVERLAP, WORDS
+from limbeck.contexts.shots import NUMBERS
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
+from limbeck.render_structure import of_recipe
 from limbeck.types import Kind, Recipe, Task, Value
 
 # modifier name -> axis. A name that is here and not on its shelf is known to the grammar and not shipped yet.
@@ -31,7 +33,7 @@ AXES = {
     "dpo": "objective",
     "reinforce": "objective",
 }
-SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
+SHIPPED = {"few": r"few:[1-9]\d?(:[\w.-]+)?", "many": r"many", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
 SHIPPED |= {"augment": r"augment:(local|global|both)", "split": r"split:(independent|cumulative)"}
 DEFAULT = {"few": ":random", "stepwise": ":separate"}  # what a modifier means without it: left out of the canonical spelling
 
@@ -77,6 +79,7 @@ def parse(text: str) -> Recipe:
 
 SPELLED = {  # for people
     "few": "few:8 or few:8:nearest, with 1 to 99 rows",
+    "many": "many: as many training rows as the window holds",
     "rag": "rag:4, with 1 to 99 passages of --docs DIR",
     "rows": "rows:gold, rows:teacher or rows:generated",
     "augment": "augment:local, augment:global or augment:both, with --docs DIR",
@@ -103,7 +106,17 @@ def axis_of(modifier: str, spelled: str) -> str:
             f"it is written {SPELLED.get(word, word)}",
             "limbeck info recipes",
         )
+    if word == "few":
+        known_picker(modifier, spelled)
     return AXES[word]
+
+
+def known_picker(modifier: str, spelled: str) -> None:
+    """Raises UsageError where nothing on the shelf picks demonstrations under this name."""
+    _, k, *named = modifier.split(":")
+    if named and named[0] not in registry.names("contexts"):
+        have = f"nothing picks rows by {named[0]!r}; {registry.near(named[0], registry.names('contexts'))}"
+        raise UsageError(f"cannot read the modifier {modifier!r} in {spelled!r}", have, f"for example few:{k}:nearest")
 
 
 def known_format(name: str, modifier: str, spelled: str) -> None:
@@ -238,7 +251,7 @@ def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[s
 
 def knowing_defaults(teacher: bool) -> list[str]:
     """Documents and questions, no rows: retrieval and as much as fits in context, against learning them plain and augmented."""
-    prompts = ["prompt@teacher", "prompt+rag:4@teacher"] if teacher else []
+    prompts = ["prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher"] if teacher else []
     return [*prompts, f"full@{KNOWER}", f"full+augment:both@{KNOWER}"]
 
 
@@ -258,7 +271,14 @@ def with_values(recipe: Recipe, task: Task, sizes: Sizes, overrides: Mapping[str
     for name, value in overrides.items():
         if name in table or (trained and name in OPTIONAL):
             table[name] = Value(name=name, value=value, why="set by you")
-    return recipe.model_copy(update={"values": tuple(table.values())})
+    found = recipe.model_copy(update={"values": tuple(table.values())})
+    if "structure" in table and of_recipe(found).steps and "max_tokens" not in overrides:
+        room = int(table["max_tokens"].value) + REASONS_TOKENS
+        table["max_tokens"] = Value(
+            name="max_tokens", value=room, why="room for reasons of three sentences, and for an answer of this kind"
+        )
+        found = recipe.model_copy(update={"values": tuple(table.values())})
+    return found
 
 
 def trained_on(recipe: Recipe, sizes: Sizes) -> int:
@@ -286,6 +306,7 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[name] = Value(name=name, value=value, why=why)
 
     if recipe.adapter == "prompt":
+        put("structure", "plain", "the prompt as it is; limbeck list structures for others, limbeck prompt tune to try them")
         put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
     adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
     family = family_of_name(recipe.base) if adapter.attach is not None and recipe.base else ENCODER
@@ -299,11 +320,24 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[value.name] = value
     if recipe.context.startswith("rag:"):
         looking_up(recipe, family, put)
+    for value in showing(recipe):
+        table[value.name] = value
     if recipe.objective:
         objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
         for value in objective.numbers(recipe, task, sizes.train) if objective.numbers else ():
             table[value.name] = value
     return table
+
+
+def showing(recipe: Recipe) -> Sequence[Value]:
+    """What the picker of demonstrations reads."""
+    name, *rest = recipe.context.split(":")
+    if name == "many":
+        return MANY
+    return NUMBERS.get(rest[1], ()) if name == "few" and len(rest) > 1 else ()
+
+
+MANY = (Value(name="window", value=None, why="tokens that the model takes, prompt and answer: told by demonstrating.with_window"),)
 
 
 def looking_up(recipe: Recipe, family: str, put: Any) -> None:
@@ -316,6 +350,7 @@ def looking_up(recipe: Recipe, family: str, put: Any) -> None:
         put("max_length", room, f"room for an instruction, an input and {k} passages; where a base has less, the last passages go first")
 
 
+REASONS_TOKENS = 256  # three long sentences
 TOKENS_PER_WORD = 1.6  # with the headings and the signs around a passage
 LOOKING_UP: dict[str, tuple[Any, str]] = {
     "passage_words": (WORDS, "words of a passage at most, cut at headings, paragraphs and sentences"),
@@ -424,7 +459,17 @@ def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {"machine_usd_per_hour", "margin", "keep_rationales", "inference_samples", "inference_context", "literal", *OPTIONAL, *LOOKING_UP}
+    found = {
+        "machine_usd_per_hour",
+        "margin",
+        "keep_rationales",
+        "inference_samples",
+        "inference_context",
+        "literal",
+        *OPTIONAL,
+        *LOOKING_UP,
+    }
+    found |= {value.name for values in (MANY, *NUMBERS.values()) for value in values}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):

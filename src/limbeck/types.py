@@ -189,6 +189,7 @@ class Prediction(Frozen):
     text: the canonical answer ("" unless status is ok). confidence in [0, 1]. scores: probability per allowed
     answer, where the predictor has them (at most the best ten). latency_ms: of this call alone, None where it was
     answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error.
+    tokens_cached: of tokens_in, those that the provider had read before and billed as such.
     passages: where those stand that were looked up for it, in the order in which they were read.
     stopped: a written answer ended by itself (False: it was cut off), None where nothing was written or nobody said."""
 
@@ -198,6 +199,7 @@ class Prediction(Frozen):
     latency_ms: float | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+    tokens_cached: int | None = None
     cost_usd: float | None = None
     confidence: float | None = None
     scores: dict[str, float] | None = None
@@ -243,12 +245,14 @@ class Request(Frozen):
 class Reply(Frozen):
     """texts, finish: one per choice (finish: stop | length | ...). address: where the store keeps it, its first 16
     digits ("" = it came from no store). latency_ms: wall time of the request that
-    succeeded. tokens as the provider billed them; estimated: it named none, so they are characters / 4."""
+    succeeded. tokens as the provider billed them; estimated: it named none, so they are characters / 4. tokens_cached: of
+    tokens_in, those that it found in its prefix cache."""
 
     texts: tuple[str, ...]
     finish: tuple[str, ...]
     tokens_in: int = 0
     tokens_out: int = 0
+    tokens_cached: int = 0
     latency_ms: float = 0.0
     model: str = ""
     estimated: bool = False
@@ -256,15 +260,26 @@ class Reply(Frozen):
 
 
 class Price(Frozen):
-    """USD per million tokens in and out. source, date: where the figure was read, and when."""
+    """USD per million tokens in and out. usd_per_mtok_cached: of those in that the provider has cached, None = the full price.
+    source, date: where the figure was read, and when."""
 
     usd_per_mtok_in: float
     usd_per_mtok_out: float
     source: str = ""
     date: str = ""
+    usd_per_mtok_cached: float | None = None
 
-    def of(self, tokens_in: int, tokens_out: int) -> float:
-        return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6
+    def of(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> float:
+        return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6 - self.saved(tokens_cached)
+
+    def of_reply(self, reply: Reply) -> float:
+        return self.of(reply.tokens_in, reply.tokens_out, reply.tokens_cached)
+
+    def saved(self, tokens_cached: int) -> float:
+        """What the provider's cache took off the full price."""
+        if self.usd_per_mtok_cached is None:
+            return 0.0
+        return tokens_cached * (self.usd_per_mtok_in - self.usd_per_mtok_cached) / 1e6
 
 
 class Score(Frozen):
@@ -295,7 +310,8 @@ class Row(Frozen):
     """One candidate in the report. Units are in the names; None = not measured or not applicable.
 
     state: ok | failed | skipped | partial. reason: why it is not ok. group: baseline | prompt | student.
-    fitted_on: which rows its test predictions were trained on (train, or train+dev after the choice)."""
+    fitted_on: which rows its test predictions were trained on (train, or train+dev after the choice).
+    tokens_*_per_call: means over the test rows, what was asked again included."""
 
     recipe: str
     id: str
@@ -312,6 +328,9 @@ class Row(Frozen):
     latency_p95_ms: float | None = None
     throughput_rows_s: float | None = None
     usd_per_1000: float | None = None
+    tokens_in_per_call: float | None = None
+    tokens_out_per_call: float | None = None
+    tokens_cached_per_call: float | None = None
     break_even_calls: float | None = None
     size_mb: float | None = None
     trainable_parameters: int | None = None
@@ -385,6 +404,7 @@ class Report(Frozen):
     sources: tuple[Source, ...] = ()
     curated: tuple[str, ...] = ()  # what curation did, in sentences
     retrieval: dict[str, Any] = {}  # see indexing.summary; {} where no candidate looks anything up
+    prompting: dict[str, Any] = {}  # see structuring.summary; {} where nothing is prompted
     rationales: dict[str, Any] = {}  # see reasoning.summary; {} where no candidate learns from rationales
     knowledge: dict[str, Any] = {}  # see inferring.summary; {} where no candidate learns documents
 
@@ -423,6 +443,7 @@ class Settings(Frozen):
     catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here.
     docs: a folder of documents that candidates look things up in (rag:k), and learn. inferences_by: who writes what follows from
     them: teacher | base | rules, None = the first there is. relations: declared ones, for the rules (augment.relations).
+    structure: how prompts are laid out, a name or a file. role, details: texts of the user's own for structures that have them.
     rationales: whether the teacher sees a row's label when it is asked why. rationale_samples: completions per row."""
 
     prompt: str
@@ -439,6 +460,9 @@ class Settings(Frozen):
     docs: str | None = None
     inferences_by: Literal["teacher", "base", "rules"] | None = None
     relations: tuple[dict[str, Any], ...] = ()
+    structure: str | None = None
+    role: str | None = None
+    details: str | None = None
     rationales: Literal["blind", "seen"] = "blind"
     rationale_samples: int = 1
     columns: dict[str, str] = {}

@@ -14,7 +14,19 @@ import limbeck
 
 SOURCE = Path(limbeck.__file__).parent
 
-GROUND = {"types", "errors", "registry", "shelves", "render", "render_reasons", "render_inferences", "run", "need", "log"}
+GROUND = {
+    "types",
+    "errors",
+    "registry",
+    "shelves",
+    "render",
+    "render_reasons",
+    "render_structure",
+    "render_inferences",
+    "run",
+    "need",
+    "log",
+}
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
@@ -28,6 +40,7 @@ HALLWAY = {
     "indexing",
     "inferring",
     "knowing",
+    "demonstrating",
     "judging",
     "provenance",
     "reasoning",
@@ -40,6 +53,12 @@ HALLWAY = {
     "report",
     "starting",
     "stats",
+    "structuring",
+    "factorial",
+    "tuning",
+    "trials",
+    "advise",
+    "advise_rules",
     "supply",
     "verdict",
     "controls",

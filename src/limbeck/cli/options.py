@@ -43,6 +43,10 @@ DOCS = click.option(
     help="Documents that candidates look things up in (rag:k) or learn: Markdown, text, HTML, PDF, DOCX, CSV, JSONL.",
 )
 
+STRUCTURE = click.option(
+    "--structure", metavar="NAME|FILE", help="How prompts are laid out: limbeck list structures, or the file of limbeck prompt tune."
+)
+
 PATHS = ("dev", "test", "unlabelled", "docs")
 KNOWN = (
     "rows",
@@ -58,6 +62,9 @@ KNOWN = (
     "docs",
     "inferences_by",
     "relations",
+    "structure",
+    "role",
+    "details",
     "rationales",
     "rationale_samples",
     "columns",
@@ -118,6 +125,9 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             docs=options.get("docs"),
             inferences_by=options.get("inferences_by"),
             relations=tuple(options.get("relations") or ()),
+            structure=options.get("structure"),
+            role=options.get("role"),
+            details=options.get("details"),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
@@ -159,6 +169,8 @@ def beside(options: dict[str, Any], folder: Path) -> None:
     for name in PATHS:
         if options.get(name):
             options[name] = near(str(options[name]))
+    if options.get("structure") and (folder / str(options["structure"])).is_file():
+        options["structure"] = near(str(options["structure"]))
     for name in ("teacher", "labeller"):
         for prefix in ("recorded:", "local:."):
             if str(options.get(name) or "").startswith(prefix):

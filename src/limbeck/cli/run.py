@@ -25,6 +25,7 @@ from limbeck.cli import options
 @options.VOTES
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @options.DOCS
+@options.STRUCTURE
 @click.option(
     "--inferences-by", type=click.Choice(["teacher", "base", "rules"]), help="Who writes what follows from the documents (augment:*)."
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import limbeck.report.format as f
 import limbeck.report.knowledge as known
+import limbeck.report.prompting as prompting
 import limbeck.report.rationales as why
 import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
@@ -45,6 +46,11 @@ def _blocks(report: Report) -> Iterator[str]:
                 f"{code(str(one['id']))} ({text(one['why'])}): {text(str(one['input'])[:120])}" for one in report.worth_labelling[:10]
             )
     yield text(t.human(report))
+    if told := prompting.sentences(report):
+        yield "## The prompt"
+        yield text(" ".join(told))
+        for role, sent in prompting.messages(report):
+            yield f"{role}:\n\n{fenced(sent)}"
     if told := why.sentences(report):
         yield "## Rationales"
         yield text(" ".join(told))
@@ -91,6 +97,12 @@ def text(value: str) -> str:
     """One line on which no sign means anything: no HTML, no table, no emphasis."""
     one = " ".join(f.clean(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SIGNS.sub(r"\\\1", one)
+
+
+def fenced(value: str) -> str:
+    """Exact, line by line, in a fence that is longer than any in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", value)), default=0))
+    return f"{fence}text\n{f.clean(value)}\n{fence}"
 
 
 def code(value: str) -> str:

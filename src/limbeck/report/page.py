@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Child]], ...] = (
     ("confusions", "Confusions", sections.confusions),
     ("confidence", "Confidence", sections.confidence),
     ("mistakes", "Mistakes worth reading", sections.mistakes),
+    ("prompt", "The prompt", sections.prompt),
     ("rationales", "Rationales", sections.rationales),
     ("knowledge", "Documents that were learnt", sections.knowledge),
     ("rows", "Rows", sections.rows),

@@ -8,6 +8,7 @@ from typing import Any
 import limbeck.report.figures as figures
 import limbeck.report.format as f
 import limbeck.report.knowledge as known
+import limbeck.report.prompting as prompting
 import limbeck.report.rationales as why
 import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
@@ -74,6 +75,12 @@ def synthetic(report: Report) -> Child:
     named = [(str(one["id"]), str(one["split"]), str(one["why"]), str(one["input"])[:200]) for one in report.worth_labelling]
     most = fold("Rows most worth a label of a person's", table("", ("row", "split", "why", "input"), named)) if named else None
     return [*said, gap, few if report.synthetic_test else None, most]
+
+
+def prompt(report: Report) -> Child:
+    told = [tag("p", text) for text in prompting.sentences(report)]
+    sent = [part for role, text in prompting.messages(report) for part in (tag("dt", role), tag("dd", text, class_="pre", dir="auto"))]
+    return [*told, fold("One prompt, exactly as it was sent", tag("dl", *sent))] if told else None
 
 
 def rationales(report: Report) -> Child:
