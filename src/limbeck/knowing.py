@@ -158,7 +158,7 @@ def texts_of(document: Document) -> list[Text]:
 
 def measured(facts: Mapping[str, Any], recipe: Recipe) -> list[Value]:
     """For the numbers of a candidate that learnt documents (of inferring.summary)."""
-    found = [Value(name="texts", value=facts["texts"], why=f"pieces of {facts['documents']} documents that were learnt with it")]
+    found = [Value(name="texts", value=facts["texts"], why=f"pieces of {facts['documents']} documents")]
     one = facts["measured"].get(recipe.rows.partition(":")[2], {}) if infers(recipe) else {}
     for name in ("coverage", "precision"):
         if one.get(name) is not None:
