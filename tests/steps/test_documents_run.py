@@ -56,7 +56,7 @@ def ended(given, tmp_path_factory) -> tuple[Path, dict[str, Any], int]:
 
 
 def test_a_run_without_rows_ends_with_a_verdict_and_a_student(ended) -> None:
-    out, report, _ = ended
+    _, report, _ = ended
     assert report["sizes"]["train"] == 0 and report["sizes"]["dev"] == 12 and report["sizes"]["test"] == 28
     assert all(row["state"] == "ok" for row in report["rows"]), [row["reason"] for row in report["rows"]]
     assert report["verdict"] and report["best_student"].startswith("full+augment")
