@@ -239,8 +239,8 @@ def build_report(folder: RunFolder) -> Report:
     ]
     ledger = read_ledger(folder)
     paid = sum(facts["spent_usd"] for purpose, facts in ledger.get("by_purpose", {}).items() if purpose in FOR_ROWS)
-    inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
     lower = registry.take("metrics", task.metric).lower_is_better
+    inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
     rows = [with_break_even(row, rows, paid, machine, lower, inferred) for row in rows]
     verdict, advice, winner = decide(rows, choice, len(test))
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limbeck import demonstrating, registry, render, render_inferences, render_reasons
+from limbeck import demonstrating, registry, render, render_inferences, render_ranking, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
 from limbeck.knowing import Knowledge
 from limbeck.recipes import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
@@ -211,7 +211,17 @@ def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked:
     out_low, out_high = reply_tokens(task, train)
     if steps:
         out_low, out_high = out_low + REASON_LOW, out_high + REASON_HIGH
-    return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
+    usd = priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
+    return usd + reranking(task, recipe, rows, teacher) if recipe is not None and recipe.value("rerank") else usd
+
+
+def reranking(task: Task, recipe: Recipe, rows: Sequence[Example], teacher: Teacher) -> Usd:
+    """One more call per input: all the passages that are put in order, and their ids."""
+    depth = int(recipe.value("rerank"))
+    passages = expected_passages(recipe)[:1] * depth
+    prompts = [prompt_tokens(render_ranking.messages(task, row.blind(), passages)) for row in rows]
+    prompt = sum(prompts) / len(prompts)
+    return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + tokens_of([render_ranking.reply_schema()])), (2.0 * depth, 6.0 * depth))
 
 
 def asked_with(task: Task, recipe: Recipe | None, row: Example, shots: Sequence[Example]) -> Sequence[Message]:

@@ -55,7 +55,7 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
         labelled = find_labels(folder, given, task, splits, plan, store, log)
         bench = set_up_bench(folder, given, task, splits, labelled, store, log, began)
         find_rationales(bench, given, plan, log)
-        find_passages(bench, given, plan, log)
+        find_passages(bench, given, plan, store, log)
         find_inferences(bench, given, plan, store, log)
         choice = find_students(bench, plan, log)
         report = write_report(folder, log, time.monotonic() - began)
@@ -331,10 +331,12 @@ def set_up_bench(
     )
 
 
-def find_passages(bench: Bench, given: Given, plan: Plan, log: Log) -> None:
+def find_passages(bench: Bench, given: Given, plan: Plan, store: Store, log: Log) -> None:
     """The user's documents, for the candidates that look things up: 2-index/docs."""
     rows = {"train": [*bench.train, *bench.labelled], "dev": bench.dev, "test": bench.test}
-    bench.library, said = indexing.find_index(bench.folder, given.settings, bench.task, plan.recipes, rows, log)
+    ask_for = None if bench.recording else bench.ask_for  # a recording puts nothing in order
+    means = indexing.Means(store, ask_for, bench.price, bench.teacher, bench.deadline)
+    bench.library, said = indexing.find_index(bench.folder, given.settings, bench.task, plan.recipes, rows, log, means)
     update_settings(bench.folder, retrieval=said)
 
 

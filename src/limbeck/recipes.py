@@ -343,7 +343,8 @@ MANY = (Value(name="window", value=None, why="tokens that the model takes, promp
 def looking_up(recipe: Recipe, family: str, put: Any) -> None:
     """One index serves all candidates of a run; these numbers are the same in each."""
     for name, (value, why) in LOOKING_UP.items():
-        put(name, value, why)
+        if name != "rerank" or recipe.base == "teacher":  # a student that is deployed has no teacher to ask
+            put(name, value, why)
     if family != ENCODER:
         k = int(recipe.context.split(":")[1])
         room = 384 + k * round(WORDS * TOKENS_PER_WORD)
@@ -356,7 +357,8 @@ LOOKING_UP: dict[str, tuple[Any, str]] = {
     "passage_words": (WORDS, "words of a passage at most, cut at headings, paragraphs and sentences"),
     "passage_overlap": (OVERLAP, "words that a passage shares with the one before: what stands at a cut is whole in one of them"),
     "retrieval": ("fused", "words (BM25) and meaning (embeddings) by reciprocal rank; words or meaning for one alone"),
-    "embedder": ("minilm", "the encoder whose embeddings are compared"),
+    "embedder": ("minilm", "whose embeddings are compared: an encoder, or an endpoint http://host/v1#model"),
+    "rerank": (0, "so many passages of the search are put in order by the teacher, in one more call; 0 = none"),
 }
 
 
@@ -459,17 +461,9 @@ def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {
-        "machine_usd_per_hour",
-        "margin",
-        "keep_rationales",
-        "inference_samples",
-        "inference_context",
-        "literal",
-        *OPTIONAL,
-        *LOOKING_UP,
-    }
+    found = {"machine_usd_per_hour", "margin", "keep_rationales", "embedder_price", *OPTIONAL, *LOOKING_UP}
     found |= {value.name for values in (MANY, *NUMBERS.values()) for value in values}
+    found |= {"inference_samples", "inference_context", "literal"}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):

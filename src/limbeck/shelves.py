@@ -77,6 +77,10 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     "retrievers": {
         "docs": ("limbeck.contexts.search:PassageIndex", "rag:k with --docs DIR: BM25 and embeddings, fused by reciprocal rank"),
     },
+    "embedders": {
+        "openai": ("limbeck.teachers.embeddings:open_embedder", "any OpenAI-compatible /v1/embeddings: http://host/v1#model, openai:MODEL"),
+        "local": ("limbeck.engine.embed:Encoder", "an encoder in this process: minilm, a hub id, or a folder"),
+    },
     "filters": {
         "declined": ("limbeck.curate.checks:declined", "rows that are a teacher's refusal instead of a row"),
         "placeholder": ("limbeck.curate.checks:placeholder", "rows with a hole that nobody filled: [Your Name], lorem ipsum"),

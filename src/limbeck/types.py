@@ -441,9 +441,9 @@ class Settings(Frozen):
     sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
     votes: labelling requests per row; None: 3 for a made row, 1 for an unlabelled one. bases: so many base models of the
     catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here.
+    structure: how prompts are laid out, a name or a file. role, details: texts of the user's own for structures that have them.
     docs: a folder of documents that candidates look things up in (rag:k), and learn. inferences_by: who writes what follows from
     them: teacher | base | rules, None = the first there is. relations: declared ones, for the rules (augment.relations).
-    structure: how prompts are laid out, a name or a file. role, details: texts of the user's own for structures that have them.
     rationales: whether the teacher sees a row's label when it is asked why. rationale_samples: completions per row."""
 
     prompt: str
@@ -458,11 +458,11 @@ class Settings(Frozen):
     votes: int | None = None
     bases: int = 0
     docs: str | None = None
-    inferences_by: Literal["teacher", "base", "rules"] | None = None
-    relations: tuple[dict[str, Any], ...] = ()
     structure: str | None = None
     role: str | None = None
     details: str | None = None
+    inferences_by: Literal["teacher", "base", "rules"] | None = None
+    relations: tuple[dict[str, Any], ...] = ()
     rationales: Literal["blind", "seen"] = "blind"
     rationale_samples: int = 1
     columns: dict[str, str] = {}

@@ -15,18 +15,9 @@ import limbeck
 SOURCE = Path(limbeck.__file__).parent
 
 GROUND = {
-    "types",
-    "errors",
-    "registry",
-    "shelves",
-    "render",
-    "render_reasons",
-    "render_structure",
-    "render_inferences",
-    "run",
-    "need",
-    "log",
-}
+    "types", "errors", "registry", "shelves", "run", "need", "log",
+    "render", "render_inferences", "render_ranking", "render_reasons", "render_structure",
+}  # fmt: skip
 ENGINE = {"engine"}
 ROOMS = {"tasks", "teachers", "sources", "curate", "augment", "bases", "contexts", "adapters", "objectives", "metrics", "exporters"}
 HALLWAY = {
@@ -38,12 +29,13 @@ HALLWAY = {
     "making",
     "human",
     "indexing",
+    "demonstrating",
     "inferring",
     "knowing",
-    "demonstrating",
     "judging",
     "provenance",
     "reasoning",
+    "recall",
     "synthetic",
     "compare",
     "candidates",

@@ -42,6 +42,11 @@ DOCS = click.option(
     metavar="DIR",
     help="Documents that candidates look things up in (rag:k) or learn: Markdown, text, HTML, PDF, DOCX, CSV, JSONL.",
 )
+EMBEDDER = click.option(
+    "--embedder",
+    metavar="SPEC",
+    help="Whose embeddings search --docs by meaning: minilm, a hub id, a folder, or http://host/v1#model, openai:MODEL (default minilm).",
+)
 
 STRUCTURE = click.option(
     "--structure", metavar="NAME|FILE", help="How prompts are laid out: limbeck list structures, or the file of limbeck prompt tune."
@@ -60,11 +65,12 @@ KNOWN = (
     "votes",
     "bases",
     "docs",
-    "inferences_by",
-    "relations",
     "structure",
     "role",
     "details",
+    "embedder",
+    "inferences_by",
+    "relations",
     "rationales",
     "rationale_samples",
     "columns",
@@ -123,11 +129,11 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
             docs=options.get("docs"),
-            inferences_by=options.get("inferences_by"),
-            relations=tuple(options.get("relations") or ()),
             structure=options.get("structure"),
             role=options.get("role"),
             details=options.get("details"),
+            inferences_by=options.get("inferences_by"),
+            relations=tuple(options.get("relations") or ()),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
@@ -140,7 +146,8 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             budget_s=seconds,
             seed=int(options.get("seed") or 0),
             threads=int(options["threads"]) if options.get("threads") else None,
-            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()},
+            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()}
+            | ({"embedder": str(options["embedder"])} if options.get("embedder") else {}),
             require_win=bool(options.get("require_win")),
         )
     except (TypeError, ValueError) as error:

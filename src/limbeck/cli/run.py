@@ -26,6 +26,7 @@ from limbeck.cli import options
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @options.DOCS
 @options.STRUCTURE
+@options.EMBEDDER
 @click.option(
     "--inferences-by", type=click.Choice(["teacher", "base", "rules"]), help="Who writes what follows from the documents (augment:*)."
 )
