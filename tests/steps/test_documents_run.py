@@ -138,6 +138,17 @@ def test_a_wrong_inference_is_denied_by_a_second_teacher(given, tmp_path) -> Non
     assert report["knowledge"]["dropped"]["denied"] > 0 and local["precision"] == 1.0 and local["coverage"] < 1.0
 
 
+def test_what_nobody_here_can_do_is_left_out_of_the_usual_candidates_and_told(given) -> None:
+    folder, _ = given
+    plain = folder / "plain.md"
+    plain.write_text("---\nkind: choice\n---\nGo on.\n")
+    done = call_limbeck("run", plain, "--docs", folder / "docs", "--test", folder / "questions.jsonl", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [line["recipe"] for line in found["candidates"]] == ["full@tiny-lm"]
+    assert any("nobody can write what follows" in text for text in found["warnings"])
+
+
 def test_a_dry_run_reckons_with_what_follows_and_asks_nobody(given, tmp_path) -> None:
     folder, _ = given
     with ChatServer(knower()) as server:
