@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from limbeck import controls, provenance, reasoning, registry, stats, synthetic
+from limbeck import controls, flops, provenance, reasoning, registry, stats, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
+from limbeck.engine.load import family_of_name, parameters_of_name
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
 from limbeck.run import RunFolder, read_json, read_lines
@@ -358,6 +359,7 @@ def row_of(
         latency_p95_ms=stats.percentile(record.single_ms, 95) if record.single_ms else None,
         throughput_rows_s=record.throughput_rows_s,
         usd_per_1000=None if per_call is None else 1000 * per_call,
+        flops_per_call=flops_per_call(record.recipe, mine),
         size_mb=record.size_mb or None,
         trainable_parameters=record.trainable_parameters,
         train_s=record.train_s,
@@ -382,10 +384,19 @@ def confident(task: Task, rows: Sequence[Example], found: Sequence[Prediction]) 
 
 def cost_per_call(record: Record, found: Sequence[Prediction], p50_ms: float | None, machine: float) -> float | None:
     """USD: what the provider bills, or what the machine is worth while it answers one call."""
-    if record.group == "prompt":
+    if record.recipe.asks_teacher:
         billed = [p.cost_usd for p in found if p.cost_usd is not None]
         return sum(billed) / len(billed) if billed else None
     return None if p50_ms is None else p50_ms / 1000 / 3600 * machine
+
+
+def flops_per_call(recipe: Recipe, found: Sequence[Prediction]) -> float | None:
+    """Of the base's own weights, over the tokens that were read and written for a test row; None where either is not known."""
+    tokens = [p.tokens_in + (p.tokens_out or 0) for p in found if p.tokens_in]
+    parameters = parameters_of_name(recipe.base) if recipe.base and not recipe.asks_teacher else None
+    if not tokens or not parameters:
+        return None
+    return flops.per_call(parameters, sum(tokens) / len(tokens), family_of_name(recipe.base))
 
 
 def cut_warnings(records: Sequence[Record], answers: Sequence[dict[str, list[Prediction]]]) -> list[str]:

@@ -23,15 +23,20 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def messages(task: Task, example: Example, shots: Sequence[Example] = (), passages: Sequence[str] = ()) -> tuple[Message, ...]:
     """What a prompted model is sent: a system message with the task and the form of the answer, the demonstrations
     and at last the input, each under its heading. The demonstrations of the prompt file come before `shots`, the passages right
-    before the input, so that what stands before them is the same in every call. passages: else those of the example."""
-    parts = []
-    worked = [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] + list(shots)
+    before the input, so that what stands before them is the same in every call. shots, passages: else those of the example."""
+    worked = [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] + list(shots or example.shots or ())
     example = example.model_copy(update={"passages": tuple(passages)}) if passages else example
-    for shot in worked:
-        parts.append(f"{question(task, shot)}\nAnswer: {shot.output}")
-    parts.append(f"{question(task, example)}\nAnswer:")
+    parts = [*demonstrated(task, worked), f"{question(task, example)}\nAnswer:"]
     told = f"{system(task)}\n\n{ABOUT_PASSAGES}" if example.passages else system(task)
     return (Message(role="system", content=told), Message(role="user", content="\n\n".join(parts)))
+
+
+def demonstrated(task: Task, shots: Sequence[Example]) -> list[str]:
+    """Each demonstration as it stands in a prompt; a blank line stands between two."""
+    return [f"{question(task, shot)}\nAnswer: {shot.output}" for shot in shots]
+
+
+NEXT_QUESTION = ("\n\nInput:", "\n\nPassages:")  # where a model that was not told to stop writes on: its answer has ended there
 
 
 LABEL, RATIONALE = "[label]", "[rationale]"  # which of its two tasks a student is asked for (objectives.stepwise)
@@ -39,8 +44,10 @@ LABEL, RATIONALE = "[label]", "[rationale]"  # which of its two tasks a student 
 
 def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "") -> tuple[Message, ...]:
     """What a writing student reads: the input under its heading, with `instruct` after the task. Demonstrations it has
-    learnt as rows. mark: LABEL or RATIONALE before the input, of a student that learnt both."""
-    user = Message(role="user", content=f"{mark} {question(task, example)}\nAnswer:".lstrip())
+    learnt as rows, unless it was trained with some in its prompt (shots). mark: LABEL or RATIONALE before the input, of a student
+    that learnt both."""
+    asked = f"{mark} {question(task, example)}\nAnswer:".lstrip()
+    user = Message(role="user", content="\n\n".join([*demonstrated(task, example.shots or ()), asked]))
     return (Message(role="system", content=system(task)), user) if instruct else (user,)
 
 

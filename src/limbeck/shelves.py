@@ -10,7 +10,7 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     "adapters": {
         "majority": ("limbeck.adapters.trivial:MAJORITY", "the most frequent answer (the mean, for scores); the floor"),
         "nearest": ("limbeck.adapters.trivial:NEAREST", "the answer of the most similar training row"),
-        "prompt": ("limbeck.adapters.prompt:PROMPT", "nothing moves: the teacher is asked; + few:k"),
+        "prompt": ("limbeck.adapters.prompt:PROMPT", "nothing moves: the teacher, or a base that writes, is asked; + few:k, rag:k"),
         "head": ("limbeck.adapters.head:HEAD", "regression on frozen embeddings; seconds to fit"),
         "full": ("limbeck.adapters.full:FULL", "every weight of the base"),
         "ia3": ("limbeck.adapters.ia3:IA3", "learnt vectors that rescale keys, values and the feed-forward"),

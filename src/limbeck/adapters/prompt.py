@@ -1,4 +1,4 @@
-"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k).
+"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k); prompted_base.py has the local bases.
 
 An empty, cut or malformed reply is asked again up to RE_ASKS times with another seed, so that it is another request;
 every reply is paid for and counted in the row's cost. What is still no answer then counts as wrong."""
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from limbeck import render
+from limbeck.adapters import prompted_base
 from limbeck.errors import MissingError
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.types import Example, Kind, Prediction, Price, Reply, Request, Status, Task
@@ -73,6 +74,8 @@ class Prompted:
 
 
 def fit(job: FitJob) -> Fitted:
+    if not job.recipe.asks_teacher:
+        return prompted_base.fit(job)
     if job.ask is None:
         raise MissingError(
             "this recipe asks a teacher, and there is none", f"the recipe is {job.recipe.text}", "--teacher http://host/v1#model"
@@ -88,6 +91,6 @@ PROMPT = Adapter(
     group="prompt",
     kinds=tuple(Kind),
     modifiers=("context",),
-    needs_teacher=True,
+    may_ask=True,
     fit=fit,
 )

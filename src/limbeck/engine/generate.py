@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
 from limbeck.engine.device import pick_device
-from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, load_base
+from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, context_tokens, load_base
 from limbeck.engine.score import takes_prompt_mask
 from limbeck.engine.tokens import answer_end, chat_text, pad, pad_id, prompt_ids
 from limbeck.errors import UsageError
@@ -76,9 +76,7 @@ class Generator:
     def __init__(self, base: Base):
         self.base, self.tokenizer = base, base.tokenizer
         self.model = base.model.to(pick_device()).eval()
-        self.context_tokens = int(
-            getattr(self.model.config, "max_position_embeddings", 0) or getattr(self.model.config, "n_positions", 0) or 512
-        )
+        self.context_tokens = context_tokens("", self.model.config)
 
     def reply(
         self, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0, n: int = 1, seed: int | None = None
@@ -142,10 +140,11 @@ def decode(
     seeds: Sequence[int] | None = None,
     lead: Sequence[int] = (),
     stop: Sequence[int] = (),
+    until: Sequence[str] = (),
 ) -> list[Decoded]:
     """One text per prompt, in order. constraint: what may be written at all (engine.schema). seeds: of the draws, one per
     prompt; without them a row's tokens are its seed. lead: what an encoder-decoder's answer begins with and need not write;
-    stop: tokens that end an answer as its end token does. The batch is padded left, whatever the tokenizer says, since a causal
+    stop: tokens that end an answer as its end token does; until: texts that do. The batch is padded left, whatever the tokenizer says, since a causal
     model writes on at the right end; padding is masked, so neighbours change nothing."""
     input_ids, attention_mask = pad(prompts, pad_id(tokenizer), left=True)
     inputs = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
@@ -154,7 +153,7 @@ def decode(
     start = 1 + len(lead) if family == SEQ2SEQ else input_ids.shape[1]  # the decoder begins with its start token
     if lead:
         inputs["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id, *lead]] * len(prompts), device=model.device)
-    stopping = StoppingCriteriaList([Behind(start, stop)] if stop else [])
+    stopping = StoppingCriteriaList(([Behind(start, stop)] if stop else []) + ([Until(tokenizer, start, until)] if until else []))
     ends = end_ids(model, tokenizer)
     mask = None if constraint is None else constraint.processor(start, ends, max_tokens)
     processors: list[LogitsProcessor] = [] if mask is None else [mask]
@@ -169,8 +168,8 @@ def decode(
         end = next((i for i, token in enumerate(row) if token in ends), None)
         at, size = (end, 1) if (mark := find(row[:end], stop)) is None else (mark, len(stop))
         written = row[:at]
-        text = tokenizer.decode(written, skip_special_tokens=True).strip()
-        cut = at is None or (mask is not None and mask.was_closed(written))
+        text, over = before(tokenizer.decode(written, skip_special_tokens=True), until)
+        cut = (at is None and not over) or (mask is not None and mask.was_closed(written))
         found.append(Decoded(text, "length" if cut else "stop", len(written) + (0 if at is None else size), tuple(written)))
     return found
 
@@ -179,6 +178,24 @@ def find(row: Sequence[int], marks: Sequence[int]) -> int | None:
     """Where marks begin in a row, None = nowhere."""
     places = range(len(row) - len(marks) + 1) if marks else ()
     return next((i for i in places if list(row[i : i + len(marks)]) == list(marks)), None)
+
+
+def before(text: str, marks: Sequence[str]) -> tuple[str, bool]:
+    """(what stands before the first of the marks, blanks around it taken off; whether there is one)."""
+    places = [at for mark in marks if (at := text.find(mark)) >= 0]
+    return text[: min(places, default=None)].strip(), bool(places)
+
+
+class Until(StoppingCriteria):
+    """A row is done when one of these texts stands in what it has written."""
+
+    def __init__(self, tokenizer: Any, start: int, texts: Sequence[str]):
+        self.tokenizer, self.start, self.texts = tokenizer, start, texts
+
+    def __call__(self, input_ids: Tensor, scores: Any, **more: Any) -> Tensor:
+        """input_ids (B, T) so far -> (B,) done."""
+        written = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
+        return torch.tensor([before(text, self.texts)[1] for text in written], device=input_ids.device)
 
 
 class Behind(StoppingCriteria):
