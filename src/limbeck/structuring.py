@@ -83,8 +83,10 @@ def of_no_use(settings: Settings, wanted: Sequence[Recipe], teacher: Teacher | N
     named = settings.structure or settings.overrides.get("structure")
     if not named:
         return []
-    if wanted and not any(recipe.adapter == "prompt" for recipe in wanted):
-        return ["a structure was named, and no candidate is prompted: it changes nothing (--candidates prompt@teacher)"]
+    if wanted and not any(recipe.asks_teacher for recipe in wanted):
+        return ["a structure was named, and no candidate asks a teacher: it changes nothing (--candidates prompt@teacher)"]
+    if plain := [recipe.text for recipe in wanted if recipe.adapter == "prompt" and not recipe.asks_teacher]:
+        return [f"{', '.join(plain)}: the prompt of a local base stays plain; a structure is for a teacher's"]
     if teacher is not None and teacher.recording:
         return ["the teacher is a recording: it answers the same, whatever structure its prompts have"]
     return []

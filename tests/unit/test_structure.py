@@ -203,7 +203,9 @@ def test_texts_of_the_front_matter_are_used_and_an_unused_one_is_told():
 def test_a_structure_that_nothing_is_sent_with_is_told():
     named = settings(structure="complete")
     trained, asked = recipes.parse("head@minilm"), recipes.parse("prompt@teacher")
-    assert "no candidate is prompted" in structuring.of_no_use(named, [trained], None)[0]
+    local = recipes.parse("prompt@tiny")
+    assert "prompt@tiny: the prompt of a local base stays plain" in structuring.of_no_use(named, [local, asked], None)[0]
+    assert "no candidate asks a teacher" in structuring.of_no_use(named, [trained], None)[0]
     assert structuring.of_no_use(named, [trained, asked], None) == structuring.of_no_use(named, [], None) == []
     assert structuring.of_no_use(settings(), [trained], None) == []
 
