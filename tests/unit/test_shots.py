@@ -225,6 +225,17 @@ def test_rows_without_an_input_are_documents_quoted_before_the_question() -> Non
     assert demonstrating.none_to_show(candidate("prompt+few:3@teacher", task), rows[:1])
 
 
+def test_a_local_model_counts_with_its_own_tokenizer() -> None:
+    pytest.importorskip("torch", reason="tokenizers come with the train extra")
+    recipe = recipes.with_values(recipes.parse("prompt+many@teacher"), TASK, recipes.Sizes(30, 5, 5, 0, 3, 20.0, 0), {"window": 500})
+    recipe = demonstrating.with_window(recipe, "local:tiny-lm")
+    query = Example(id="q", input="word99")
+    shots = demonstrating.demonstrations(TASK, recipe, TRAIN, 0, [query])
+    count = demonstrating.counter("tiny-lm")
+    assert shots.tokens == count(render.messages(TASK, query, shots(query))) <= 500 - recipe.value("max_tokens") and 0 < shots.shown < 30
+    assert "tokens of 500" in shots.measured(recipe)[0].why and recipe.value("counted_by") == "tiny-lm"
+
+
 # ---- the leak guard ------------------------------------------------------------------------------------------------
 
 
