@@ -147,6 +147,9 @@ def test_the_window_is_known_of_hosted_models_told_for_others_and_read_from_a_ba
     own = demonstrating.with_window(many, "local:tiny-lm")
     assert own.value("window") == registry.take("bases", "tiny-lm").max_length and own.value("counted_by") == "tiny-lm"
     assert candidate("prompt+many@teacher", window=900).value("window") == 900
+    base = candidate("prompt+many@tiny-lm")
+    assert base.value("window") == base.value("max_length") and base.value("counted_by") == "tiny-lm", "no more than it reads"
+    assert candidate("prompt+many@tiny-lm", max_length=300).value("window") == 300
 
 
 # ---- as many as fit ------------------------------------------------------------------------------------------------
