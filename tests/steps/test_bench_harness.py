@@ -174,7 +174,7 @@ def test_an_encoder_is_refused_what_it_cannot_give_and_the_rest_stands(students:
     assert "writes nothing" in found[0].reason and "hot tea" in found[1].reason and "red, green, blue" in found[1].reason
 
 
-def test_a_teacher_writes_over_http_is_paid_once_and_gives_no_likelihoods(tasks: Path, limbeck: Limbeck, tmp_path: Path):
+def test_a_teacher_writes_over_http_is_paid_once_and_gives_no_likelihoods(tasks: Path, limbeck: Limbeck, tmp_path: Path, small_index: None):
     def answer(body: dict[str, Any]) -> Any:
         text = body["messages"][-1]["content"]
         return (
