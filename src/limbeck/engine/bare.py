@@ -183,7 +183,9 @@ def of_base(base: Base, **how: Any) -> Bare:
             f"{base.name} has no likelihood of a text", f"it is an {base.family}", "take a decoder-only or an encoder-decoder base"
         )
     model = base.model.to(pick_device()).eval()
-    return Bare(model, base.tokenizer, base.family, base.max_length if base.family == SEQ2SEQ else context_tokens("", model.config), **how)
+    return Bare(
+        model, base.tokenizer, base.family, base.max_length if base.family == SEQ2SEQ else context_tokens(base.name, model.config), **how
+    )
 
 
 def of_student(predictor: Any, **how: Any) -> Bare:
