@@ -33,7 +33,15 @@ STUDENTS = ("full", "full+split:independent", "full+augment:local", "full+augmen
 def run_one(errors: float, base: str, folder: Path, args: argparse.Namespace, out: Path) -> dict[str, Any]:
     """From the folder of documents to the report."""
     recipes = [*PROMPTS, *(f"{student}@{base}" for student in STUDENTS)]
-    numbers = ["literal=keep", "retrieval=words", f"epochs={args.epochs}", "lr=0.003", "max_length=40", "patience=100"]
+    numbers = [
+        "literal=keep",
+        "retrieval=words",
+        f"window={args.window}",
+        f"epochs={args.epochs}",
+        "lr=0.003",
+        "max_length=40",
+        "patience=100",
+    ]
     with ChatServer(knower(errors)) as server:
         command = [LIMBECK, "run", folder / "prompt.md", "--docs", folder / "docs", "--test", folder / "questions.jsonl", "--out", out]
         command += ["--teacher", f"{server.address}#stand-in", "--price", args.price, "--candidates", ",".join(recipes), "--json"]
@@ -68,10 +76,12 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--errors", default="0,0.1,0.3")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--window", type=int, default=32_000, help="tokens that the teacher takes, for prompt+many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--price", default="0.15/0.60")
     parser.add_argument("--base")
+    parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -89,11 +99,11 @@ def main() -> None:
             cost = "" if facts["usd_per_1000"] is None else f"${facts['usd_per_1000']:.4f}/1000"
             even = "" if facts["break_even_calls"] is None else f"even after {facts['break_even_calls']:.0f} calls"
             print(f"  {name:32} {value:>6}  {cost:>16}  {even}  {facts['reason']}")
-    save(HERE, "result", {"question": (__doc__ or "").split("\n")[0], "arguments": shown(args), "runs": found})
+    save(args.out, "result", {"question": (__doc__ or "").split("\n")[0], "arguments": shown(args), "runs": found})
 
 
 def shown(args: argparse.Namespace) -> dict[str, Any]:
-    return {key: value for key, value in vars(args).items() if key not in ("keep", "base")}
+    return {key: value for key, value in vars(args).items() if key not in ("keep", "base", "out")}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure
+from limbeck.augment.statements import whole
 from limbeck.curate.leak import HeldOut
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
@@ -95,8 +96,9 @@ class Bench:
         return self.knowledge is not None and recipes.learns_documents(recipe, bool(self.train or self.labelled))
 
     def showable(self) -> list[Example]:
-        """The training rows, which alone may be demonstrations, with what the teacher said of why."""
-        return reasoning.with_rationales(list(self.train), self.rationales)
+        """The training rows, which alone may be demonstrations, with what the teacher said of why; where there are none, documents."""
+        rows = reasoning.with_rationales(list(self.train), self.rationales)
+        return rows if rows or self.knowledge is None else whole(self.knowledge.texts)
 
     def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
         """What the outcome depends on; a change of any of these runs the candidate again."""
@@ -120,6 +122,8 @@ class Bench:
             facts["structure"] = render_structure.VERSION
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
+        if recipe.context == "many" and self.knowledge is not None and not self.train:
+            facts["documents"] = self.knowledge.digest
         if self.knows(recipe):
             facts["knowledge"] = sha_of([(row.id, row.input, row.output, row.confidence) for row in self.rows_for(recipe)])
         if reasoning.learns(recipe):

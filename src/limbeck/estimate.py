@@ -252,7 +252,7 @@ def expected_passages(recipe: Recipe | None) -> list[str]:
 
 def reply_tokens(task: Task, rows: Sequence[Example]) -> tuple[float, float]:
     """Low and high mean of one answer, in the form that is asked for."""
-    outputs = [row.output for row in spread([r for r in rows if r.output is not None], SAMPLE) if row.output is not None]
+    outputs = [row.output for row in spread([r for r in rows if r.output is not None and r.input], SAMPLE) if row.output is not None]
     outputs = outputs or [d.output for d in task.demonstrations] or list(task.labels) or ["x" * (240 if task.kind is Kind.FIELDS else 40)]
     wrapped = [o if task.kind in (Kind.TEXT, Kind.FIELDS) else json.dumps({"answer": o}, ensure_ascii=False) for o in outputs]
     mean = sum(tokens_of([text]) for text in wrapped) / len(wrapped)

@@ -324,7 +324,7 @@ def writer_name(given: Given, by: str | None, recipes: Sequence[Recipe]) -> str:
 
 
 def sentences(facts: Mapping[str, Any]) -> list[str]:
-    said = [f"{facts['texts']:,} pieces of {facts['documents']:,} documents, {facts['statements']:,} statements, are learnt as they stand."]
+    said = [f"The documents: {facts['texts']:,} pieces of {facts['documents']:,} files, {facts['statements']:,} statements."]
     if facts["skipped"]:
         first = facts["skipped"][0]
         said.append(f"{len(facts['skipped'])} files were not read; the first: {first['document']}: {first['reason']}")

@@ -124,7 +124,10 @@ def keeps_literal(settings: Settings) -> bool:
 
 
 def wanted_by(settings: Settings, recipes: Sequence[Recipe], labelled: bool) -> bool:
-    return settings.docs is not None and any(learns_documents(recipe, labelled) for recipe in recipes)
+    """Whether a candidate learns the documents, or, where no row could be, is shown them."""
+    return settings.docs is not None and any(
+        learns_documents(recipe, labelled) or (recipe.context == "many" and not labelled) for recipe in recipes
+    )
 
 
 def read(settings: Settings, folder: Path | None = None) -> Knowledge:
@@ -155,7 +158,7 @@ def texts_of(document: Document) -> list[Text]:
 
 def measured(facts: Mapping[str, Any], recipe: Recipe) -> list[Value]:
     """For the numbers of a candidate that learnt documents (of inferring.summary)."""
-    found = [Value(name="texts", value=facts["texts"], why=f"pieces of {facts['documents']} documents that were learnt with it")]
+    found = [Value(name="texts", value=facts["texts"], why=f"pieces of {facts['documents']} documents")]
     one = facts["measured"].get(recipe.rows.partition(":")[2], {}) if infers(recipe) else {}
     for name in ("coverage", "precision"):
         if one.get(name) is not None:

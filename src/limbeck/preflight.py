@@ -97,10 +97,9 @@ def preflight(settings: Settings, prompt: str) -> Given:
         raise UsageError(
             "a candidate asks a teacher, and there is none", ", ".join(settings.candidates), "--teacher http://host:port/v1#model"
         )
+    knowing.check(settings, wanted, teacher is not None and not teacher.recording)
     given = Given(settings, prompt, gold, dev, test, unlabelled, rejected, warnings, teacher, wanted, labeller, made)
     must_have_a_source_of_rows(given)
-    able = teacher is not None and not teacher.recording
-    knowing.check(settings, wanted, able)
     if knowing.wanted_by(settings, wanted, labelled=not given.asks_documents) or (given.asks_documents and not wanted):
         given.knowledge = knowing.read(settings)
     return given

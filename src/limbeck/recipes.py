@@ -241,18 +241,10 @@ def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[s
         names += ["head@minilm", "full@minilm", "lora@minilm"]
     elif WRITER in registry.names("bases"):
         names += [f"full@{WRITER}", f"lora@{WRITER}"]
-    if sizes.pieces and not sizes.train + sizes.unlabelled:
-        return knowing_defaults(teacher and not recording)
     if sizes.unlabelled and teacher:
         gold = {"head@minilm": "head+rows:gold@minilm", f"full@{WRITER}": f"full+rows:gold@{WRITER}"}
         names += [gold[name] for name in names if name in gold]  # are the teacher's labels worth having?
     return names
-
-
-def knowing_defaults(teacher: bool) -> list[str]:
-    """Documents and questions, no rows: retrieval and as much as fits in context, against learning them plain and augmented."""
-    prompts = ["prompt@teacher", "prompt+rag:4@teacher"] if teacher else []
-    return [*prompts, f"full@{KNOWER}", f"full+augment:both@{KNOWER}"]
 
 
 KNOWER = "tiny-lm"  # the base of ours that learns texts whole
