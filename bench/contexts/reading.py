@@ -46,7 +46,10 @@ def write_task(folder: Path) -> None:
         (folder / "docs" / f"{number:03}.md").write_text(text)
     parts = {"test": facts[:TEST], "dev": facts[TEST : TEST + DEV], "rows": facts[TEST + DEV :]}
     for name, some in parts.items():
-        lines = [{"id": thing, "input": f"Where do we keep the {thing}?", "output": room} for thing, room in some]
+        lines = [
+            {"id": thing, "input": f"Where do we keep the {thing}?", "output": room, "passage": f"The {thing} is kept in the {room}."}
+            for thing, room in some
+        ]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 

@@ -17,11 +17,11 @@ WRITES = (Kind.TEXT, Kind.FIELDS)
 
 class Evidence(Frozen):
     """What speaks for (points > 0) or against one way. points: 1 a hint, 2 a reason, 3 strong, 6 it was measured on these rows.
-    how: measured here | published | our study | arithmetic | your wish."""
+    how: measured here | published | our study | arithmetic | your wish | expected (nobody measured it)."""
 
     way: str
     points: float
-    how: Literal["measured here", "published", "our study", "arithmetic", "your wish"]
+    how: Literal["measured here", "published", "our study", "arithmetic", "your wish", "expected"]
     text: str
     source: str = ""
     rules_out: bool = False
@@ -34,7 +34,7 @@ class Facts:
 
     task: Task
     prompt: str
-    options: str
+    options: tuple[str, ...]
     rows: int
     train: int
     dev: int
@@ -145,7 +145,7 @@ def cost_of_calls(facts: Facts) -> list[Evidence]:
     )
     if month > 10 * facts.budget_usd:
         return [Evidence(way="training", points=2, how="arithmetic", text=text)]
-    return [Evidence(way="prompting", points=1, how="arithmetic", text=text)] if month < facts.budget_usd else []
+    return [Evidence(way="prompting", points=1 if month < facts.budget_usd else 0, how="arithmetic", text=text)]
 
 
 # ---- sizes -----------------------------------------------------------------------------------------------------------------
@@ -305,9 +305,8 @@ FITS = 30_000  # tokens that every hosted model of the price table takes beside 
 def no_teacher(facts: Facts) -> list[Evidence]:
     if facts.teacher:
         return []
-    text = "No teacher is named, so a prompt has nobody to go to yet; the small bases that come along make little of demonstrations."
-    found = [Evidence(way=way, points=-1, how="arithmetic", text=text) for way in ("prompting", "retrieval", "augment")]
-    return found
+    text = "No teacher is named: of a prompt to a base of below 50M parameters we expect little, and have not measured it."
+    return [Evidence(way=way, points=-1, how="expected", text=text) for way in ("prompting", "retrieval", "augment")]
 
 
 RULES: tuple[Rule, ...] = (

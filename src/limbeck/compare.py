@@ -217,7 +217,6 @@ def build_report(folder: RunFolder) -> Report:
     more[STOP_RATE] = {i: score for i, found in test_answers.items() if (score := stop_rate(task, found))}
     machine = float(run.get("machine_usd_per_hour", 0.05))
     names = {r.id: r.text for r in recipes}
-    texts = {r.recipe.id: r.prompt for r in dev_records}
     rows = [
         row_of(
             task,
@@ -242,6 +241,7 @@ def build_report(folder: RunFolder) -> Report:
     lower = registry.take("metrics", task.metric).lower_is_better
     inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
     rows = [with_break_even(row, rows, paid, machine, lower, inferred) for row in rows]
+    shown = prompt_shown(rows, task, dev_records)
     verdict, advice, winner = decide(rows, choice, len(test))
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
@@ -259,7 +259,7 @@ def build_report(folder: RunFolder) -> Report:
         *run.get("warnings", []),
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
         *status_warnings(rows),
-        *deaf_warnings(rows, test_answers),
+        *deaf_warnings(rows, test_answers, str(run["settings"].get("teacher") or "").startswith("recorded:")),
         *provenance.licence_warnings(came),
         *reasoning.warnings(run.get("rationales", {})),
         *inferring.warnings(run.get("knowledge", {})),
@@ -297,7 +297,7 @@ def build_report(folder: RunFolder) -> Report:
         sources=came,
         curated=tuple(run.get("curated", ())),
         retrieval=run.get("retrieval", {}),
-        prompting=structuring.summary(task, shown := prompt_shown(rows, task), texts.get(shown.id, ()) if shown else ()),
+        prompting=structuring.summary(task, shown.recipe, shown.prompt) if shown else {},
         rationales=run.get("rationales", {}),
         knowledge=with_complement(run.get("knowledge", {}), task, test, {names[i]: found for i, found in test_answers.items()}),
     )
@@ -331,10 +331,10 @@ def best_prompt(rows: Sequence[Row], task: Task) -> str | None:
     return max(prompts, key=lambda r: sign * (r.dev.value or 0.0) if r.dev else 0.0).id if prompts else None
 
 
-def prompt_shown(rows: Sequence[Row], task: Task) -> Row | None:
-    """Whose text the report shows: the prompt that is best on dev, else the first there is."""
+def prompt_shown(rows: Sequence[Row], task: Task, records: Sequence[Record]) -> Record | None:
+    """Whose text the report shows: the prompt that is best on dev, else the first that was sent."""
     best = best_prompt(rows, task)
-    return next((r for r in rows if r.id == best), None) or next((r for r in rows if r.group == "prompt"), None)
+    return max((r for r in records if r.prompt), key=lambda r: r.recipe.id == best, default=None)
 
 
 def name_of(rows: Sequence[Row], recipe_id: str | None) -> str | None:
@@ -421,19 +421,21 @@ def mean_of(numbers: Iterable[int | None]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def deaf_warnings(rows: Sequence[Row], answers: Mapping[str, Sequence[Prediction]]) -> list[str]:
-    """Prompted candidates that were shown different things and got the same replies, word for word, on every row."""
+def deaf_warnings(rows: Sequence[Row], answers: Mapping[str, Sequence[Prediction]], recorded: bool = False) -> list[str]:
+    """Prompted candidates that were shown different things and got the same replies, word for word, on every row. recorded: of
+    a recording this is so by itself, however few the rows are."""
+    least = 1 if recorded else LEAST_ALIKE
     said: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
-        if row.group == "prompt" and len(found := answers.get(row.id, ())) >= LEAST_ALIKE:
+        if row.group == "prompt" and len(found := answers.get(row.id, ())) >= least:
             said.setdefault(tuple(f"{p.status} {p.detail or p.text}" for p in found), []).append(row.recipe)
     return [DEAF.format(names=", ".join(names), n=len(key)) for key, names in said.items() if len(names) > 1]
 
 
 LEAST_ALIKE = 20  # rows; a few short answers may well be the same
 DEAF = (
-    "{names} gave the same replies, word for word, on all {n} test rows: the teacher is a recording, or does not look at what it is "
-    "shown. Between these rows the table compares costs, not contexts"
+    "{names} got the same replies, word for word, on all {n} test rows: what was shown changed nothing (a recording answers alike "
+    "whatever it is shown). Between these rows the table compares costs, not contexts"
 )
 
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from limbeck import registry, render
 from limbeck.errors import UsageError
 from limbeck.registry import Ask
-from limbeck.render_structure import LEVERS, Structure, details_of, has_role, role_of, structure_of
+from limbeck.render_structure import LEVERS, Structure, details_of, has_role, of_recipe, role_of, structure_of
 from limbeck.run import write_bytes
-from limbeck.types import Message, Reply, Request, Row, Settings, Task
+from limbeck.types import Message, Recipe, Reply, Request, Settings, Task
 
 OWN = "the prompt file"
 RULES = "rules, from the task"
@@ -142,19 +142,18 @@ def quoted(text: str) -> list[str]:
 # ---- what the report says --------------------------------------------------------------------------------------------
 
 
-def summary(task: Task, row: Row | None, sent: Sequence[Message]) -> dict[str, Any]:
+def summary(task: Task, recipe: Recipe | None, sent: Sequence[Message]) -> dict[str, Any]:
     """{recipe, structure, levers, role, details, texts_from, tuned, messages} of one prompted candidate; {} where none was sent."""
-    if row is None or not sent:
+    if recipe is None or not sent:
         return {}
-    value = next((v.value for v in row.values if v.name == "structure"), "plain")
-    structure = structure_of(value)
+    structure = of_recipe(recipe)
     texts = {
         "role": (structure.role_text or role_of(task)) if structure.role else "",
         "details": (structure.details_text or details_of(task)) if structure.details else "",
     }
     whose = (structure.texts_from or RULES) if any(texts.values()) else ""
     return {
-        "recipe": row.recipe,
+        "recipe": recipe.text,
         "structure": structure.name or "of a file",
         "levers": structure.told(),
         **texts,

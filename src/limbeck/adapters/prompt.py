@@ -16,6 +16,7 @@ from limbeck.render_structure import PLAIN, Structure, of_recipe
 from limbeck.types import Example, Kind, Message, Prediction, Price, Reply, Request, Status, Task
 
 RE_ASKS = 2
+CHARS_AT_ONCE, LEAST_AT_ONCE = 100_000_000, 256  # of the prompts that are asked together; rows, as many as are ever under way
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class Prompted:
     one_schema: bool = False
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        size = self.at_once(inputs)
+        return [found for start in range(0, len(inputs), size) for found in self.predict_some(inputs[start : start + size])]
+
+    def at_once(self, inputs: Sequence[Example]) -> int:
+        """So many rows that memory holds their prompts, where each of these holds a whole training set."""
+        chars = sum(len(m.content) for m in self.messages(inputs[0])) if inputs else 0
+        return max(LEAST_AT_ONCE, CHARS_AT_ONCE // max(1, chars))
+
+    def predict_some(self, inputs: Sequence[Example]) -> list[Prediction]:
         replies: list[list[Reply | Exception]] = [[] for _ in inputs]
         open_rows = list(range(len(inputs)))
         for attempt in range(1 + RE_ASKS):

@@ -76,6 +76,48 @@ def stepwise(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
 
 
 @bench.command()
+@click.option("--folder", default="bench/generalization", metavar="DIR", help="The study: default.json, experiments/, results/.")
+@DATA
+@click.option("--dataset", "--only", "only", multiple=True, metavar="NAME", help="Data sets, arms, bases or sizes; more than once.")
+@FULL
+@click.option("--scratch", metavar="DIR", help="Where bases are kept once they are trained (default: a folder of the user's cache).")
+@TABLE
+def generalization(folder: str, shared: str | None, only: tuple[str, ...], full: bool, scratch: str | None, table: bool) -> None:
+    """What training on facts misses: in context, fine-tuned, fine-tuned on what follows; the same command again runs what is missing."""
+    from limbeck.bench import stepgrid
+    from limbeck.bench.knowledge import page, results
+
+    place = Path(folder)
+    grid = stepgrid.grid(place, full, only)
+    if not table:
+        run_generalization(grid, public_sets(shared), Path(scratch or click.get_app_dir("limbeck-bench")))
+    click.echo(results.markdown(grid))
+    click.echo(f"page  {page.write(place, grid)}", err=True)
+
+
+def run_generalization(grid: list[Any], public: Path, scratch: Path) -> None:
+    """All cells in this process. A cell that fails is missing, the grid goes on."""
+    from limbeck.bench import cells
+    from limbeck.bench.knowledge import study
+
+    todo = [c for c in grid if c.result is None]
+    click.echo(f"{len(grid)} cells, {len(grid) - len(todo)} there, {len(todo)} to run", err=True)
+    for cell in todo:
+        with cells.claimed(cell) as ours:
+            if not ours:
+                continue
+            name = f"{time.strftime('%H:%M:%S')} {cell.data} {cell.rows} base {cell.base} seed {cell.seed} {cell.experiment}"
+            try:
+                found = study.run_cell(cell, scratch, public)
+            except Exception as failed:
+                click.echo(f"{name}: failed: {type(failed).__name__}: {' '.join(str(failed).split())[:300]}", err=True)
+                continue
+            cells.write(cell, {**found, "stamp": cells.stamp(Path.cwd())})
+            shares = ", ".join(f"{split} {one['sum']:.3f}" for split, one in found["splits"].items())
+            click.echo(f"{name}: {shares}, {found['steps']} steps in {found['train_s']:.0f} s", err=True)
+
+
+@bench.command()
 @click.argument("subject", metavar="RUN_OR_MODEL")
 @click.option("--tasks", required=True, metavar="T,T", help="mmlu, mmlu_generative, gsm8k, gsm8k_cot, bbh, nq_open, triviaqa, humaneval; own: "
               "the run's test rows; any other task of lm-evaluation-harness.")  # fmt: skip

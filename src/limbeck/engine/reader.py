@@ -64,10 +64,10 @@ class Reader:
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """latency_ms: the search included."""
         began = time.perf_counter()
-        rows, cited, ranked = look_up(self.index, inputs, self.k, self.way, None, self.rerank, self.depth)
+        rows, places, ranked = look_up(self.index, inputs, self.k, self.way, None, self.rerank, self.depth)
         search_ms = (time.perf_counter() - began) * 1e3 / max(1, len(inputs))
         found = []
-        for i, (row, where, p) in enumerate(zip(rows, cited, self.predictor.predict(rows), strict=True)):
+        for i, (row, where, p) in enumerate(zip(rows, places, self.predictor.predict(rows), strict=True)):
             calls: Reranked | None = ranked[i] if ranked else None
             ms = search_ms if calls is None else calls.latency_ms  # the time of reranking is that of its calls, stored with them
             latency = None if p.latency_ms is None else round(p.latency_ms + ms, 3)
