@@ -24,6 +24,7 @@ from limbeck.engine.rationale import Told
 from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
 from limbeck.engine.targets import CLOSED, gold_text, is_knowledge, must_be_writable
 from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
+from limbeck.engine.unframed import bare, unframed
 from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Task
 
@@ -184,26 +185,11 @@ class Reading:
     def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, int]:
         """(the prompt and its answers as tokens, tokens of the prompt before cutting)."""
         if is_knowledge(example):
-            return self.unframed(example)
+            return unframed(self.tokenizer, self.family, example, self.max_length)
         text, _, whole = self.prompt(task, example, mark)
         if not text:
-            return Asked(self.bare("").prompt, [self.bare(answer).answers[0] for answer in answers]), whole
+            return bare(self.tokenizer, self.family, answers), whole
         return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), whole
-
-    def unframed(self, example: Example) -> tuple[Asked, int]:
-        """Of knowledge: its input as it stands, of which the beginning is cut where it is too long, and the text behind it."""
-        text = (example.output or "").strip()
-        asked = ask(self.tokenizer, self.family, example.input, [text]) if example.input.strip() else self.bare(text)
-        whole, room = len(asked.prompt), self.max_length
-        return Asked([*asked.prompt[:1], *asked.prompt[1:][-(room - 1) :]] if whole > room else asked.prompt, asked.answers), whole
-
-    def bare(self, text: str) -> Asked:
-        """A text behind nothing but what texts begin with; an encoder-decoder reads an empty input."""
-        if self.family != CAUSAL:
-            return ask(self.tokenizer, self.family, "", [text])
-        end = answer_end(self.tokenizer)
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])]])
 
     def framed(self, asked: Asked, mark: str = render.LABEL) -> Asked:
         """The answers with the marks that the form puts around them."""
