@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck import controls, provenance, reasoning, registry, repairing, stats, structuring, synthetic
+from limbeck import controls, flops, provenance, reasoning, registry, repairing, stats, structuring, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
+from limbeck.engine.load import family_of_name, parameters_of_name
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
 from limbeck.run import RunFolder, read_json, read_lines
@@ -386,6 +387,7 @@ def row_of(
         tokens_in_per_call=mean_of(p.tokens_in for p in mine),
         tokens_out_per_call=mean_of(p.tokens_out for p in mine),
         tokens_cached_per_call=mean_of(p.tokens_cached for p in mine) or None,
+        flops_per_call=flops_per_call(record.recipe, mine),
         size_mb=record.size_mb or None,
         trainable_parameters=record.trainable_parameters,
         train_s=record.train_s,
@@ -410,7 +412,7 @@ def confident(task: Task, rows: Sequence[Example], found: Sequence[Prediction]) 
 
 def cost_per_call(record: Record, found: Sequence[Prediction], p50_ms: float | None, machine: float) -> float | None:
     """USD: what the provider bills, or what the machine is worth while it answers one call."""
-    if record.group == "prompt":
+    if record.recipe.asks_teacher:
         billed = [p.cost_usd for p in found if p.cost_usd is not None]
         return sum(billed) / len(billed) if billed else None
     return None if p50_ms is None else p50_ms / 1000 / 3600 * machine
@@ -437,6 +439,15 @@ DEAF = (
     "{names} got the same replies, word for word, on all {n} test rows: what was shown changed nothing (a recording answers alike "
     "whatever it is shown). Between these rows the table compares costs, not contexts"
 )
+
+
+def flops_per_call(recipe: Recipe, found: Sequence[Prediction]) -> float | None:
+    """Of the base's own weights, over the tokens that were read and written for a test row; None where either is not known."""
+    tokens = [p.tokens_in + (p.tokens_out or 0) for p in found if p.tokens_in]
+    parameters = parameters_of_name(recipe.base) if recipe.base and not recipe.asks_teacher else None
+    if not tokens or not parameters:
+        return None
+    return flops.per_call(parameters, sum(tokens) / len(tokens), family_of_name(recipe.base))
 
 
 def cut_warnings(records: Sequence[Record], answers: Sequence[dict[str, list[Prediction]]]) -> list[str]:

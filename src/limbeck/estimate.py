@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from limbeck import demonstrating, registry, render, render_inferences, render_ranking, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
+from limbeck.engine.load import parameters_of_name
 from limbeck.knowing import Knowledge
 from limbeck.recipes import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
 from limbeck.registry import Teacher
@@ -20,6 +21,8 @@ TRAIN_TOKENS_S = 1800.0  # a 22.7M encoder, one core, bf16, 32 x 32 tokens: meas
 EMBED_TOKENS_S = 6000.0
 CALL_S = 1.0  # a hosted model, one call
 CONCURRENCY = 8
+UNKNOWN_BASE = 5e8  # parameters of a base that is not on this machine
+SAMPLE_HERE = 20  # rows, where nothing is paid for
 SAMPLE = 200  # rows whose prompts are rendered and measured
 FEW_SAMPLE = 10  # of prompts that hold a whole training set, and hardly differ
 
@@ -81,7 +84,7 @@ def estimate(
     remote = teacher is not None and teacher.remote
     for recipe in recipes:
         usd, seconds = Usd(), 0.2
-        if recipe.adapter == "prompt" and teacher is not None:
+        if recipe.asks_teacher and teacher is not None:
             n = sizes.dev + sizes.test
             usd, seconds, calls = (
                 one_call(task, recipe, train, asked, teacher, seed).times(n, ASKED_AGAIN),
@@ -89,8 +92,11 @@ def estimate(
                 calls + n,
             )
             seconds = seconds if remote else n * 0.002
+        elif recipe.adapter == "prompt":
+            seconds += (sizes.dev + sizes.test) * prompted_s(task, recipe, train, asked, seed)
         elif registry.take("adapters", recipe.adapter).attach is not None:
-            tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options) + tokens_of(expected_passages(recipe))
+            shown = len(picker(task, recipe, train, seed)(train[0])) if train else 0
+            tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options) * (1 + shown) + tokens_of(expected_passages(recipe))
             per_epoch = trained_on(recipe, sizes) * tokens / TRAIN_TOKENS_S
             seconds = per_epoch * float(recipe.value("epochs", 10)) + (sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S
             trained.append(seconds)
@@ -241,6 +247,15 @@ def picker(
     in_words = [Value(name="similarity", value="words", why=""), *(v for v in recipe.values if v.name != "similarity")]
     cheap = recipe.model_copy(update={"values": tuple(in_words), "context": recipe.context.replace(":dense", ":nearest")})
     return demonstrating.demonstrations(task, cheap, train, seed, asked) or (lambda row: ())
+
+
+def prompted_s(task: Task, recipe: Recipe, train: Sequence[Example], asked: Sequence[Example], seed: int) -> float:
+    """Seconds of one prompt on this machine, by the size of its base; a prompt is cut at the recipe's max_length."""
+    rows = spread(asked or train, SAMPLE_HERE) or [made_up(task)]
+    shots = picker(task, recipe, train, seed, asked)
+    tokens = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
+    read = sum(min(n, int(recipe.value("max_length", 512))) for n in tokens) / len(tokens)
+    return read * (parameters_of_name(recipe.base) or UNKNOWN_BASE) / (EMBED_TOKENS_S * 22.7e6)
 
 
 def expected_passages(recipe: Recipe | None) -> list[str]:

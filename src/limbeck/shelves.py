@@ -12,7 +12,7 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "nearest": ("limbeck.adapters.trivial:NEAREST", "the answer of the most similar training row"),
         "prompt": (
             "limbeck.adapters.prompt:PROMPT",
-            "nothing moves: the teacher is asked; + few:k, many, rag:k; prompt:cot asks for reasons first",
+            "nothing moves: the teacher, or a base that writes, is asked; + few:k, many, rag:k; prompt:cot asks for reasons first",
         ),
         "head": ("limbeck.adapters.head:HEAD", "regression on frozen embeddings; seconds to fit"),
         "full": ("limbeck.adapters.full:FULL", "every weight of the base"),

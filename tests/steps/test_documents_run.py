@@ -145,7 +145,7 @@ def test_what_nobody_here_can_do_is_left_out_of_the_usual_candidates_and_told(gi
     done = call_limbeck("run", plain, "--docs", folder / "docs", "--test", folder / "questions.jsonl", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [line["recipe"] for line in found["candidates"]] == ["full@tiny-lm"]
+    assert [line["recipe"] for line in found["candidates"]] == ["prompt+rag:4@tiny-lm", "prompt+many@tiny-lm", "full@tiny-lm"]
     assert any("nobody can write what follows" in text for text in found["warnings"])
 
 

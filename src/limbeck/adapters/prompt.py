@@ -1,5 +1,5 @@
-"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k, +many); prompt:cot asks for reasons,
-then the answer, and a reply that names no answer, or two, is malformed.
+"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k, +many); prompted_base.py has the local
+bases. prompt:cot asks for reasons, then the answer, and a reply that names no answer, or two, is malformed.
 
 An empty, cut or malformed reply is asked again up to RE_ASKS times with another seed, so that it is another request;
 every reply is paid for and counted in the row's cost. What is still no answer then counts as wrong."""
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from limbeck import render, render_reasons
+from limbeck.adapters import prompted_base
 from limbeck.errors import MissingError
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.render_structure import PLAIN, Structure, of_recipe
@@ -103,6 +104,8 @@ class Prompted:
 
 
 def fit(job: FitJob) -> Fitted:
+    if not job.recipe.asks_teacher:
+        return prompted_base.fit(job)
     if job.ask is None:
         raise MissingError(
             "this recipe asks a teacher, and there is none", f"the recipe is {job.recipe.text}", "--teacher http://host/v1#model"
@@ -125,7 +128,7 @@ PROMPT = Adapter(
     kinds=tuple(Kind),
     modifiers=("context",),
     args="cot",
-    takes="cot, which asks for reasons first",
-    needs_teacher=True,
+    takes="cot, which asks a teacher for reasons first",
+    may_ask=True,
     fit=fit,
 )

@@ -18,7 +18,8 @@ import numpy as np
 
 from limbeck import render
 from limbeck.engine.answers import softmax
-from limbeck.engine.bare import Bare, Scored, before
+from limbeck.engine.bare import Bare, Scored
+from limbeck.engine.generate import before
 from limbeck.errors import CapReached, MissingError, UsageError
 from limbeck.need import need
 from limbeck.registry import Ask

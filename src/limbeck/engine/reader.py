@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from limbeck import registry, render
+from limbeck.engine.demonstrator import with_demonstrations
 from limbeck.errors import ModelError
 from limbeck.run import write_json
 from limbeck.types import Example, Kind, Prediction, Predictor, Status
@@ -142,10 +143,11 @@ def rests_on(kind: Kind | None, row: Example, prediction: Prediction) -> str:
 
 
 def load_student(folder: Path) -> Any:
-    """The student of a model folder, with what it looks things up in. Raises ModelError where a file is missing."""
+    """The student of a model folder, with what it is shown and what it looks things up in. Raises ModelError where a file is missing."""
     from limbeck.engine.predict import load_predictor
 
     predictor = load_predictor(folder)
+    predictor = with_demonstrations(predictor, folder, predictor.task)
     if not (folder / READER).is_file():
         return predictor
     try:

@@ -1,0 +1,50 @@
+"""Demonstrations for what computes on this machine: they travel with its rows.
+
+A prompt of a teacher takes its picker as it is (FitJob.shots). A student is trained with demonstrations before each row, never the row
+itself, which no picker shows; a prompted base reads them with each input; both are served with the same picker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from limbeck.demonstrating import Shots
+from limbeck.engine.demonstrator import Demonstrator
+from limbeck.registry import Fitted
+from limbeck.types import Example, Recipe
+
+ALIKE = ("random", "many")  # pickers that show every input the same rows
+
+
+def shown(rows: Sequence[Example], shots: Shots) -> list[Example]:
+    """Each row with its demonstrations."""
+    shots.prepare(rows)
+    return [row.model_copy(update={"shots": tuple(shots(row)) or None}) for row in rows]
+
+
+def picker_of(recipe: Recipe) -> tuple[str, int]:
+    """(name on the shelf `contexts`, k) of few:k[:name]; of many: ("many", 0)."""
+    kind, *rest = recipe.context.split(":")
+    return (kind, 0) if kind == "many" else ((rest[1] if len(rest) > 1 else "random"), int(rest[0]))
+
+
+def wrap(recipe: Recipe, fitted: Fitted, shots: Shots, seed: int) -> Fitted:
+    """The fitted predictor, shown demonstrations before it answers; what is saved holds them, or the rows they are picked from."""
+    name, k = picker_of(recipe)
+    alike = name in ALIKE
+    rows = list(shots.pick(Example(id="", input=""))) if alike else list(shots.pool)
+    values = {value.name: value.value for value in recipe.values if value.name in VALUES}
+    shown = Demonstrator(fitted.predictor, shots, "" if alike else name, k, seed, rows, values)
+    save = fitted.save
+    if save is None:
+        return replace(fitted, predictor=shown)
+
+    def both(folder: Path) -> None:
+        save(folder)
+        shown.save(folder)
+
+    return replace(fitted, predictor=shown, save=both)
+
+
+VALUES = ("embedder", "similarity", "mmr_lambda")  # that pickers read
