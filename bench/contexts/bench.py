@@ -1,197 +1,131 @@
-"""Retrieval over documents: recall@5 of words (BM25), meaning (minilm) and both fused; and what a large index costs.
+"""Retrieval by itself, its size, what a base makes of it, and poisoned documents; the same command again runs what is missing.
 
-    python bench/contexts/bench.py           squad's questions over its own contexts as documents: about 2 CPU minutes
-    python bench/contexts/bench.py --full    and BM25 over 1,000,000 synthetic passages, minilm over 20,000: about 8 more
+    python bench/contexts/bench.py                 the core: recall on test, every context on tiny, poisoning on tiny-lm
+    python bench/contexts/bench.py --full          and the tuning grid, BM25 over 1,000,000 passages, minilm over 20,000
+    python bench/contexts/bench.py --only recall   one cell; --table runs nothing
+    ... --teacher SPEC --price IN/OUT              recall with the teacher's reranking, poisoning of that teacher
+    ... --base FOLDER [--task FOLDER]              contexts and poisoning of a base of one's own, on a task that it can read
 
-The right passages of a question are those that hold its answer where the annotators marked it (spans, not strings).
-Nothing was chosen on these questions: passage size, overlap, K and depth are the defaults that a run has."""
+A task is a folder with prompt.md, rows.jsonl, dev.jsonl, test.jsonl and docs/.
+
+Each cell is one file in results/, with versions and commit; table.md and page.html are made from those files."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import resource
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from common import data, save  # noqa: E402
+import tables  # noqa: E402
+from common import stamp  # noqa: E402
 
-from limbeck.contexts.passages import build, index_words, save_array, write_passages  # noqa: E402
-from limbeck.contexts.search import WAYS, PassageIndex  # noqa: E402
-
-DRAWS, SEED, K = 10_000, 0, 5
-PASSAGES, EMBEDDED, QUERIES, WORDS, VOCABULARY = 1_000_000, 20_000, 200, 40, 200_000
-
-
-def embed(texts: list[str]) -> np.ndarray:
-    from limbeck.engine.embed import embed as vectors
-
-    return vectors(texts)
+RESULTS = HERE / "results"
+REPLIES = HERE / ".replies.sqlite"  # of a teacher, paid for once
+RERANKED = 20  # passages
 
 
-# ---- squad: questions over documents made from their contexts ---------------------------------------------------------
+def recall(spec: str | None, price: Any) -> dict[str, Any]:
+    import questions
+
+    from limbeck.contexts.rerank import Reranker
+    from limbeck.teachers import open_teacher
+    from limbeck.teachers.store import Store
+
+    if spec is None:
+        return questions.report()
+    teacher = open_teacher(spec, price)
+    with Store(REPLIES, cap_usd=5.0) as store:
+        rerank = Reranker(questions.TASK, lambda requests: store.ask(teacher, requests, "rerank"), RERANKED, teacher.price)
+        return {"teacher": teacher.name, **questions.report(rerank)}
 
 
-def documents(folder: Path) -> list[tuple[str, str, int, int]]:
-    """Writes one document per article, its contexts as paragraphs; gives the test questions as (question, document, start, end)."""
-    rows = [(split, row) for split in ("train", "valid", "test") for row in data("squad", split)]
-    articles: dict[str, dict[str, None]] = defaultdict(dict)
-    for _, row in rows:
-        articles[row["meta"].get("title") or row["meta"]["source"]].setdefault(context_of(row))
-    texts, places = {}, {}
-    for number, (title, contexts) in enumerate(sorted(articles.items())):
-        name, text = f"{number:03}.txt", ""
-        for context in contexts:
-            places[title, context] = (name, len(text))
-            text += context + "\n\n"
-        texts[name] = text
-        (folder / name).write_text(text, encoding="utf-8")
-    asked = []
-    for split, row in rows:
-        name, at = places[row["meta"].get("title") or row["meta"]["source"], context_of(row)]
-        starts = row["meta"].get("answer_start")
-        answer = row["meta"]["answers"][0] if row["meta"].get("answers") else row["output"]
-        if split == "test" and starts and texts[name][at + starts[0] :].startswith(answer):
-            asked.append((row["meta"]["question"], name, at + starts[0], at + starts[0] + len(answer)))
-    return asked
+def tune() -> dict[str, Any]:
+    import questions
+
+    return questions.tune()
 
 
-def context_of(row: dict[str, Any]) -> str:
-    """Blank lines inside would make two paragraphs of one context, and move no sign: kept as they are."""
-    return str(row["input"].partition("\ncontext: ")[2])
+def scale(way: str) -> dict[str, Any]:
+    import scale as large
+
+    return large.apart(way, large.PASSAGES[way])
 
 
-def nq_style(question: str) -> str:
-    """As people type: lower case, no mark at the end."""
-    return question.lower().rstrip("?. ")
+def contexts(base: str, task: str | None) -> dict[str, Any]:
+    import reading
 
-
-def ranks(index: PassageIndex, asked: list[tuple[str, str, int, int]], way: str) -> np.ndarray:
-    """(n,) 1-based rank of the first right passage among ten, inf where there is none."""
-    passages = index.passages()
-    found = []
-    for (_, name, start, end), hits in zip(asked, index.search([q for q, *_ in asked], 10, way), strict=True):
-        right = (r for r, h in enumerate(hits, 1) if (p := passages[h.number]).document == name and p.start <= start and end <= p.end)
-        found.append(float(next(right, float("inf"))))
-    return np.array(found)
-
-
-def figures(by_way: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Per way recall@5 and MRR with 95 % intervals; fused minus each of the others on the same questions."""
-    n = len(by_way["fused"])
-    drawn = np.random.default_rng(SEED).integers(0, n, (DRAWS, n))
-
-    def interval(rows: np.ndarray) -> dict[str, float]:
-        low, high = np.quantile(rows[drawn].mean(1), [0.025, 0.975])
-        return {"value": round(float(rows.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
-
-    hit = {way: (r <= K).astype(float) for way, r in by_way.items()}
-    return {
-        "n": n,
-        "recall@5": {way: interval(h) for way, h in hit.items()},
-        "mrr@10": {way: interval(1 / r) for way, r in by_way.items()},
-        "fused minus": {way: interval(hit["fused"] - hit[way]) for way in WAYS if way != "fused"},
-    }
-
-
-def squad() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
-        docs, folder = Path(place) / "docs", Path(place) / "index"
-        docs.mkdir()
-        asked = documents(docs)
-        began = time.perf_counter()
-        build(folder, docs, embed=embed)
-        built_s = time.perf_counter() - began
-        index = PassageIndex(folder, embed)
-        typed = [(nq_style(question), *rest) for question, *rest in asked]
-        found = {"squad": {way: ranks(index, asked, way) for way in WAYS}, "as typed": {way: ranks(index, typed, way) for way in WAYS}}
-        facts = {"documents": index.facts["documents"], "passages": len(index), "build_s": round(built_s, 1)}
-    return {**facts, **{name: figures(by_way) for name, by_way in found.items()}}
-
-
-# ---- size -------------------------------------------------------------------------------------------------------------
-
-
-def synthetic(n: int) -> list[str]:
-    """n texts of 40 words, the words drawn as words are (Zipf, exponent 1.1)."""
-    rng = np.random.default_rng(SEED)
-    words = np.minimum(rng.zipf(1.1, (n, WORDS)), VOCABULARY)
-    return [" ".join(f"w{i}" for i in line) for line in words.tolist()]
-
-
-def large(way: str) -> dict[str, Any]:
-    """Time to build, peak memory, size on disk and p95 of a query; in a process of its own, so that memory is its own."""
-    from limbeck.contexts.chunks import Passage
-
-    n = PASSAGES if way == "words" else EMBEDDED
-    texts = synthetic(n)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        began = time.perf_counter()
-        cpu = time.process_time()
-        digest = write_passages(folder, [Passage("synthetic", (), 0, len(text), text) for text in texts])
-        if way == "words":
-            index_words(folder, texts)
+        folder = Path(place) / "task"
+        if task is None:
+            reading.write_task(folder)
         else:
-            save_array(folder / "passages-vectors.npy", np.concatenate([embed(texts[i : i + 256]) for i in range(0, n, 256)]))
-        built_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
-        facts = {"passages": n, "digest": digest, "meaning": way == "meaning", "embedder": "minilm", "why": ""}
-        (folder / "passages.json").write_text(json.dumps(facts))
-        index = PassageIndex(folder)
-        queries = [" ".join(text.split()[:8]) for text in texts[:: n // QUERIES][:QUERIES]]
-        index.search(queries[:1], 10, way)
-        times = []
-        for query in queries:
-            start = time.perf_counter()
-            index.search([query], 10, way)
-            times.append(1e3 * (time.perf_counter() - start))
-        size = sum(file.stat().st_size for file in folder.glob("passages*"))
-    return {
-        "passages": n,
-        "words_each": WORDS,
-        "build_s": round(built_s, 1),
-        "build_cpu_s": round(cpu_s, 1),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "disk_mb": round(size / 1e6, 1),
-        "query_p50_ms": round(float(np.percentile(times, 50)), 2),
-        "query_p95_ms": round(float(np.percentile(times, 95)), 2),
-    }
+            shutil.copytree(task, folder)
+        return {"base": plain(base), "task": plain(task or "rooms"), **reading.run(base, folder)}
 
 
-def apart(way: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, __file__, "--large", way], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr[-3000:])
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+def poisoned(spec: str, price: Any) -> dict[str, Any]:
+    import poisoned as attack
+
+    return attack.measure(spec, price, kept=None if spec.startswith("local:") else REPLIES)
+
+
+def plan(given: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Name of a cell -> what runs it, in the order in which they run."""
+    from limbeck.teachers.prices import parse_price
+
+    price = parse_price(given.price) if given.price else None
+    cells: dict[str, Callable[[], dict[str, Any]]] = {}
+    cells["recall" + (f"-{plain(given.teacher)}" if given.teacher else "")] = lambda: recall(given.teacher, price)
+    base, model = given.base or "tiny", given.teacher or f"local:{given.base or 'tiny-lm'}"
+    cells[f"contexts-{plain(base)}"] = lambda: contexts(base, given.task)
+    cells[f"poisoned-{plain(model)}"] = lambda: poisoned(model, price)
+    if given.full or given.only:
+        cells["scale-words"], cells["scale-meaning"] = lambda: scale("words"), lambda: scale("meaning")
+        cells["tune"] = tune
+    return {name: run for name, run in cells.items() if not given.only or any(name.startswith(o) for o in given.only)}
+
+
+def plain(name: str) -> str:
+    """A file's name of it, without the folders it lies in."""
+    return "".join(c if c.isalnum() or c in "-." else "-" for c in name.rstrip("/").rpartition("/")[2] or name)
 
 
 def main(arguments: list[str]) -> None:
-    if arguments[:1] == ["--large"]:
-        return print(json.dumps(large(arguments[1])))
-    result: dict[str, Any] = {"recall": squad()}
-    for name in ("squad", "as typed"):
-        found = result["recall"][name]
-        print(f"{name}: {found['n']} questions, {result['recall']['passages']} passages of {result['recall']['documents']} documents")
-        for way, r in found["recall@5"].items():
-            print(f"  {way:8} recall@5 {r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]   MRR@10 {found['mrr@10'][way]['value']:.3f}")
-        for way, d in found["fused minus"].items():
-            print(f"  fused - {way:8} {d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]")
-    if "--full" in arguments:
-        result["large"] = {way: apart(way) for way in ("words", "meaning")}
-        for way, r in result["large"].items():
-            print(f"{way}: {r}")
-    else:
-        print("large indexes: not run (--full)")
-    save(HERE, "full" if "--full" in arguments else "result", result)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    for flag in ("--full", "--table"):
+        parser.add_argument(flag, action="store_true")
+    parser.add_argument("--only", action="append", default=[])
+    for flag in ("--teacher", "--price", "--base", "--task"):
+        parser.add_argument(flag)
+    given = parser.parse_args(arguments)
+    RESULTS.mkdir(exist_ok=True)
+    for name, run in {} if given.table else plan(given).items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            continue
+        print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr, flush=True)
+        began = time.perf_counter()
+        try:
+            found = run()
+        except Exception as failed:  # a cell that fails is missing, the others go on
+            print(f"  failed: {type(failed).__name__}: {failed}", file=sys.stderr, flush=True)
+            continue
+        for place in (given.base, given.task):  # a result names no folder of the machine it was made on
+            found = json.loads(json.dumps(found).replace(place, plain(place))) if place else found
+        result = {**found, "seconds": round(time.perf_counter() - began, 1), "stamp": stamp()}
+        beside = file.with_suffix(".tmp")
+        beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        beside.rename(file)
+    print(tables.write(HERE))
 
 
 if __name__ == "__main__":

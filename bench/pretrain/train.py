@@ -29,7 +29,7 @@ from losses import head_loss
 from prepare import WORK, load_bare
 from tokens import for_tiny, for_tiny_lm
 
-from limbeck.engine.start import set_dropout
+from limbeck.engine.dropout import set_dropout
 
 SEED = 0
 WARM_UP = 150  # steps
@@ -157,7 +157,7 @@ class Pace:
 def train(name: str, work: Path, out: Path, pace: Pace, text_only: int, kind: str, half: bool, save_minutes: float) -> None:
     torch.set_num_threads(1)
     model = new_model(name, SEED).train()
-    set_dropout(model, 0.0)  # what is read once or twice is not learnt by heart; a fifth of the time besides
+    set_dropout(model.modules(), 0.0)  # what is read once or twice is not learnt by heart; a fifth of the time besides
     if name == "tiny-lm":
         model.set_attn_implementation("eager")  # a tenth faster at these lengths on a CPU
     chosen = optimisers(model, kind)

@@ -14,20 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import reasoning, registry, render, showing
+from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure, showing
+from limbeck.augment.statements import whole
+from limbeck.curate.leak import HeldOut
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
+from limbeck.knowing import Knowledge
 from limbeck.log import Log
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
-from limbeck.types import SYNTHETIC, Example, Frozen, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
+from limbeck.types import SYNTHETIC, Example, Frozen, Message, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
 
 SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
 UNANSWERED = {error.__name__ for error in (CapReached, Transient, ProviderError)}  # worth asking again on another day
 
 
 class Record(Frozen):
-    """What fitting and asking one candidate gave and cost. state: ok | failed | skipped | partial."""
+    """What fitting and asking one candidate gave and cost. state: ok | failed | skipped | partial.
+    prompt: what it sends for the first dev row, to the letter."""
 
     recipe: Recipe
     group: str
@@ -45,6 +49,7 @@ class Record(Frozen):
     throughput_rows_s: float | None = None
     not_deterministic: str = ""
     measured: tuple[Value, ...] = ()
+    prompt: tuple[Message, ...] = ()
 
 
 @dataclass
@@ -71,6 +76,8 @@ class Bench:
     rationales: dict[str, str] = field(default_factory=dict)
     alive: dict[str, Predictor] = field(default_factory=dict)  # students that are still in memory
     library: Library | None = None  # of candidates that look things up
+    knowledge: Knowledge | None = None  # of students that learn documents
+    about_knowledge: dict[str, Any] = field(default_factory=dict)  # of inferring.summary
 
     def rows_for(self, recipe: Recipe) -> list[Example]:
         """Training rows: all there are, or those that the recipe names; with rationales, where its objective looks at them."""
@@ -81,7 +88,17 @@ class Bench:
             return [row for row in train if row.origin.kind not in SYNTHETIC]
         if recipe.rows == "rows:generated":
             return [row for row in train if row.origin.kind in ("generated", "retrieved")]
-        return labelled if recipe.rows == "rows:teacher" else train + labelled
+        rows = labelled if recipe.rows == "rows:teacher" else train + labelled
+        return rows + self.knowledge.rows(recipe) if self.knowledge is not None and self.knows(recipe) else rows
+
+    def knows(self, recipe: Recipe) -> bool:
+        """Does it learn the documents?"""
+        return self.knowledge is not None and recipes.learns_documents(recipe, bool(self.train or self.labelled))
+
+    def showable(self) -> list[Example]:
+        """The training rows, which alone may be demonstrations, with what the teacher said of why; where there are none, documents."""
+        rows = reasoning.with_rationales(list(self.train), self.rationales)
+        return rows if rows or self.knowledge is None else whole(self.knowledge.texts)
 
     def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
         """What the outcome depends on; a change of any of these runs the candidate again."""
@@ -94,12 +111,20 @@ class Bench:
             "render": render.VERSION,
             **more,
         }
+        if demonstrating.reasons_first(recipe):
+            facts["rationales"] = [render_reasons.VERSION, sha_of([(row.id, row.rationale) for row in self.showable()])]
         if recipe.asks_teacher:
             facts["teacher"] = self.teacher
         else:
             facts["labelled"] = len(self.labelled)
+        if recipe.asks_teacher and render_structure.of_recipe(recipe) != render_structure.PLAIN:
+            facts["structure"] = render_structure.VERSION
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
+        if recipe.context == "many" and self.knowledge is not None and not self.train:
+            facts["documents"] = self.knowledge.digest
+        if self.knows(recipe):
+            facts["knowledge"] = sha_of([(row.id, row.input, row.output, row.confidence) for row in self.rows_for(recipe)])
         if reasoning.learns(recipe):
             facts["rationales"] = sha_of([(row.id, row.rationale) for row in self.rows_for(recipe)])
         return facts
@@ -120,6 +145,7 @@ def on_dev(bench: Bench, recipe: Recipe) -> Record:
             if fitted.save is not None and trains(adapter):
                 fitted.save(place(bench, recipe) / "model")
                 bench.alive[recipe.id] = fitted.predictor
+            record = record.model_copy(update={"prompt": sent(bench, recipe, fitted)})
             found = answer(fitted.predictor, bench.dev, recipe.asks_teacher)
         if not trains(adapter) and not recipe.asks_teacher:
             record = record.model_copy(update={"peak_memory_mb": peak()})  # it works when it answers
@@ -172,6 +198,15 @@ def trains(adapter: Adapter) -> bool:
     return adapter.group != "prompt"
 
 
+def sent(bench: Bench, recipe: Recipe, fitted: Fitted) -> tuple[Message, ...]:
+    """One prompt as it goes out: of the first dev row, with the passages that are looked up for it."""
+    if fitted.prompt is None or not bench.dev:
+        return ()
+    rows = [bench.dev[0].blind()]
+    rows = bench.library.with_passages(recipe, rows) if looks_up(recipe) and bench.library is not None else rows
+    return tuple(fitted.prompt(rows[0]))
+
+
 def single_calls(predictor: Predictor, rows: Sequence[Example]) -> tuple[float, ...]:
     """Milliseconds of single calls; the first two warm up."""
     found = []
@@ -196,9 +231,10 @@ def fit(
     here = not recipe.asks_teacher
     if library is not None and here:
         rows, dev = library.with_passages(recipe, rows), library.with_passages(recipe, dev)
-    if showing.shows(recipe) and here:
-        rows = showing.shown(bench.task, recipe, rows, bench.train, bench.seed) if trains(adapter) else rows
-        dev = showing.shown(bench.task, recipe, dev, bench.train, bench.seed)
+    shots = demonstrations(bench, recipe, split)
+    if shots is not None and here:
+        rows = showing.shown(rows, shots) if trains(adapter) else rows
+        dev = showing.shown(dev, shots)
     job = FitJob(
         task=bench.task,
         recipe=recipe,
@@ -208,7 +244,7 @@ def fit(
         folder=bench.folder.students / recipe.id / f"checkpoints-{split}",
         note=lambda done, total, what: bench.log.progress(f"{recipe.text} ({split})", done, total, what),
         ask=bench.ask_for(f"{recipe.text} {split}") if bench.ask_for and recipe.asks_teacher else None,
-        shots=shots(bench, recipe) if recipe.asks_teacher else None,
+        shots=shots if recipe.asks_teacher else None,
         price=bench.price,
         objective=registry.take("objectives", recipe.objective.partition(":")[0] or "sft") if adapter.attach else None,
         threads=bench.threads,
@@ -219,7 +255,7 @@ def fit(
     with peak_memory() as peak:
         fitted = fit_with(adapter, job)
     fitted = library.wrap(recipe, fitted) if library is not None else fitted
-    fitted = showing.wrap(bench.task, recipe, fitted, bench.train, bench.seed) if showing.shows(recipe) and here else fitted
+    fitted = showing.wrap(recipe, fitted, shots, bench.seed) if shots is not None and here else fitted
     record = Record(
         recipe=recipe,
         group=adapter.group,
@@ -232,7 +268,12 @@ def fit(
         peak_memory_mb=peak() if here else None,
         truncated=fitted.truncated,
         not_deterministic=fitted.not_deterministic,
-        measured=(*fitted.measured, *([reasoning.measured(rows)] if reasoning.learns(recipe) else [])),
+        measured=(
+            *fitted.measured,
+            *(shots.measured(recipe) if shots else []),
+            *([reasoning.measured(rows)] if reasoning.learns(recipe) else []),
+            *(knowing.measured(bench.about_knowledge, recipe) if bench.knows(recipe) else []),
+        ),
     )
     return record, fitted
 
@@ -245,8 +286,13 @@ def fit_with(adapter: Adapter, job: FitJob) -> Fitted:
     return fit_model(job, adapter)
 
 
-def shots(bench: Bench, recipe: Recipe) -> Any:
-    return showing.make_picker(bench.task, recipe, bench.train, bench.seed) if showing.shows(recipe) else None
+def demonstrations(bench: Bench, recipe: Recipe, split: str) -> demonstrating.Shots | None:
+    """Training rows to show before each input; none of them may be of dev or test."""
+    held_out = HeldOut({"dev": bench.dev, "test": bench.test})
+    found = demonstrating.demonstrations(bench.task, recipe, bench.showable(), bench.seed, [*bench.dev, *bench.test], held_out)
+    if found is not None:
+        found.prepare(bench.test if split == "test" else bench.dev)
+    return found
 
 
 def answer(predictor: Predictor, rows: Sequence[Example], one_by_one: bool = False) -> list[Prediction]:
@@ -302,13 +348,13 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
         return f"{recipe.adapter} does not answer tasks of kind {bench.task.kind} in this version"
     if recipe.asks_teacher and bench.ask_for is None:
         return "there is no teacher (--teacher)"
-    if bench.recording and recipe.context and recipe.asks_teacher:
-        return "the teacher is a recording: it answers the same whatever stands in the prompt"
+    if reason := demonstrating.none_to_show(recipe, bench.showable()):
+        return reason
     if looks_up(recipe) and bench.library is None:
         return "there are no documents to look things up in (--docs DIR)"
-    if showing.shows(recipe) and not bench.train:
-        return "there are no training rows to show"
     if trains(adapter) and not bench.rows_for(recipe):
+        if bench.knowledge is not None:
+            return "there are no labelled rows, and it cannot learn documents for questions (--rows FILE)"
         return "there are no rows of this kind to train on"
     if reasoning.needs(recipe) and not any(row.rationale for row in bench.rows_for(recipe)):
         return reasoning.none_of_them(bench.ask_for is not None)

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck import controls, flops, provenance, reasoning, registry, stats, synthetic
+from limbeck import controls, flops, inferring, provenance, reasoning, registry, stats, structuring, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.engine.load import family_of_name, parameters_of_name
 from limbeck.human import every_row, human_answers
@@ -21,6 +21,7 @@ from limbeck.verdict import MARGIN, RULE, Choice, decide, with_break_even
 RESAMPLES = 1000
 STOP_RATE = "stop_rate"
 FOR_ROWS = ("retrieve", "generate", "label", "rationales")  # purposes in the ledger: what rows and labels have cost
+FOR_INFERENCES = ("inferences", "opinions")  # what augment:* has cost
 FURTHER = {
     Kind.LABEL: ("macro_f1",),
     Kind.CHOICE: (),
@@ -238,7 +239,10 @@ def build_report(folder: RunFolder) -> Report:
     ]
     ledger = read_ledger(folder)
     paid = sum(facts["spent_usd"] for purpose, facts in ledger.get("by_purpose", {}).items() if purpose in FOR_ROWS)
-    rows = [with_break_even(row, rows, paid, machine) for row in rows]
+    lower = registry.take("metrics", task.metric).lower_is_better
+    inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
+    rows = [with_break_even(row, rows, paid, machine, lower, inferred) for row in rows]
+    shown = prompt_shown(rows, task, dev_records)
     verdict, advice, winner = decide(rows, choice, len(test))
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
@@ -256,8 +260,10 @@ def build_report(folder: RunFolder) -> Report:
         *run.get("warnings", []),
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
         *status_warnings(rows),
+        *deaf_warnings(rows, test_answers, str(run["settings"].get("teacher") or "").startswith("recorded:")),
         *provenance.licence_warnings(came),
         *reasoning.warnings(run.get("rationales", {})),
+        *inferring.warnings(run.get("knowledge", {})),
     ]
     return Report(
         task=task,
@@ -292,8 +298,21 @@ def build_report(folder: RunFolder) -> Report:
         sources=came,
         curated=tuple(run.get("curated", ())),
         retrieval=run.get("retrieval", {}),
+        prompting=structuring.summary(task, shown.recipe, shown.prompt) if shown else {},
         rationales=run.get("rationales", {}),
+        knowledge=with_complement(run.get("knowledge", {}), task, test, {names[i]: found for i, found in test_answers.items()}),
     )
+
+
+def with_complement(facts: dict[str, Any], task: Task, test: Sequence[Example], answers: dict[str, list[Prediction]]) -> dict[str, Any]:
+    """What was learnt of the documents, with every candidate's figure on the test questions that no inference says word for word."""
+    literal = set(facts.get("literal", ()))
+    rest = [place for place, row in enumerate(test) if row.id not in literal]
+    if not literal or not rest:
+        return facts
+    metric: Metric = registry.take("metrics", task.metric)
+    values = {name: figure(metric, task, [test[i] for i in rest], [found[i] for i in rest]) for name, found in answers.items()}
+    return {**facts, "complement": {"n": len(rest), "scores": {name: value for name, value in values.items() if value is not None}}}
 
 
 def answered(found: Sequence[Prediction]) -> bool:
@@ -311,6 +330,12 @@ def best_prompt(rows: Sequence[Row], task: Task) -> str | None:
     sign = -1 if registry.take("metrics", task.metric).lower_is_better else 1
     prompts = [r for r in rows if r.group == "prompt" and r.state == "ok" and r.dev is not None and r.dev.value is not None]
     return max(prompts, key=lambda r: sign * (r.dev.value or 0.0) if r.dev else 0.0).id if prompts else None
+
+
+def prompt_shown(rows: Sequence[Row], task: Task, records: Sequence[Record]) -> Record | None:
+    """Whose text the report shows: the prompt that is best on dev, else the first that was sent."""
+    best = best_prompt(rows, task)
+    return max((r for r in records if r.prompt), key=lambda r: r.recipe.id == best, default=None)
 
 
 def name_of(rows: Sequence[Row], recipe_id: str | None) -> str | None:
@@ -359,6 +384,9 @@ def row_of(
         latency_p95_ms=stats.percentile(record.single_ms, 95) if record.single_ms else None,
         throughput_rows_s=record.throughput_rows_s,
         usd_per_1000=None if per_call is None else 1000 * per_call,
+        tokens_in_per_call=mean_of(p.tokens_in for p in mine),
+        tokens_out_per_call=mean_of(p.tokens_out for p in mine),
+        tokens_cached_per_call=mean_of(p.tokens_cached for p in mine) or None,
         flops_per_call=flops_per_call(record.recipe, mine),
         size_mb=record.size_mb or None,
         trainable_parameters=record.trainable_parameters,
@@ -397,6 +425,29 @@ def flops_per_call(recipe: Recipe, found: Sequence[Prediction]) -> float | None:
     if not tokens or not parameters:
         return None
     return flops.per_call(parameters, sum(tokens) / len(tokens), family_of_name(recipe.base))
+
+
+def mean_of(numbers: Iterable[int | None]) -> float | None:
+    found = [n for n in numbers if n is not None]
+    return sum(found) / len(found) if found else None
+
+
+def deaf_warnings(rows: Sequence[Row], answers: Mapping[str, Sequence[Prediction]], recorded: bool = False) -> list[str]:
+    """Prompted candidates that were shown different things and got the same replies, word for word, on every row. recorded: of
+    a recording this is so by itself, however few the rows are."""
+    least = 1 if recorded else LEAST_ALIKE
+    said: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        if row.group == "prompt" and len(found := answers.get(row.id, ())) >= least:
+            said.setdefault(tuple(f"{p.status} {p.detail or p.text}" for p in found), []).append(row.recipe)
+    return [DEAF.format(names=", ".join(names), n=len(key)) for key, names in said.items() if len(names) > 1]
+
+
+LEAST_ALIKE = 20  # rows; a few short answers may well be the same
+DEAF = (
+    "{names} got the same replies, word for word, on all {n} test rows: what was shown changed nothing (a recording answers alike "
+    "whatever it is shown). Between these rows the table compares costs, not contexts"
+)
 
 
 def cut_warnings(records: Sequence[Record], answers: Sequence[dict[str, list[Prediction]]]) -> list[str]:

@@ -7,14 +7,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limbeck import registry, render, render_reasons, showing
+from limbeck import demonstrating, registry, render, render_inferences, render_ranking, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
 from limbeck.engine.load import parameters_of_name
-from limbeck.recipes import Sizes, trained_on
+from limbeck.knowing import Knowledge
+from limbeck.recipes import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
 from limbeck.registry import Teacher
 from limbeck.tasks import by_teacher
 from limbeck.teachers.tokens import tokens_of
-from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task
+from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task, Value
 
 TRAIN_TOKENS_S = 1800.0  # a 22.7M encoder, one core, bf16, 32 x 32 tokens: measured 1,000 to 3,000
 EMBED_TOKENS_S = 6000.0
@@ -23,6 +24,7 @@ CONCURRENCY = 8
 UNKNOWN_BASE = 5e8  # parameters of a base that is not on this machine
 SAMPLE_HERE = 20  # rows, where nothing is paid for
 SAMPLE = 200  # rows whose prompts are rendered and measured
+FEW_SAMPLE = 10  # of prompts that hold a whole training set, and hardly differ
 
 # How far from four characters a token a tokenizer may be, and what a provider adds (chat template, schema).
 IN_LOW, IN_HIGH = 0.75, 1.25
@@ -142,6 +144,7 @@ def in_front(plan: Estimate, what: str, usd: Usd, seconds: float, calls: int) ->
     )
 
 
+REASON_CHARS = 160  # of a rationale that is not there yet
 REASON_LOW, REASON_HIGH = 15.0, 90.0  # tokens of one to three short sentences; PaLM's have 8 to 50 words
 
 
@@ -158,7 +161,7 @@ def with_rationales(
     first = 0 if enough else min(len(bare), TRIES * (K - own))
     calls = n + first
     shown = spread([r for r in train if r.output and (r.rationale or not enough)], 0 if teacher.recording else K)
-    worked = [r.model_copy(update={"rationale": r.rationale or "x" * 160}) for r in shown]
+    worked = [r.model_copy(update={"rationale": r.rationale or "x" * REASON_CHARS}) for r in shown]
     rows = spread(bare or asked or train, SAMPLE) or [made_up(task)]
     prompts = [prompt_tokens(render_reasons.messages(task, r.blind(), worked, r.output if seen else None)) for r in rows]
     prompt, (low, high) = sum(prompts) / len(prompts), reply_tokens(task, train)
@@ -168,6 +171,35 @@ def with_rationales(
     return in_front(plan, f"rationales for {n} rows", usd, seconds, calls)
 
 
+LINE_LOW, LINE_HIGH = 10.0, 40.0  # tokens of an inference with its derivation
+OPINIONS = 8  # statements that rest on the same sources, in one question
+
+
+def with_inferences(
+    plan: Estimate, knowledge: Knowledge, scopes: set[str], samples: int, room: int, teacher: Teacher, second: Teacher | None
+) -> Estimate:
+    """The plan, and what follows from the documents, written before it; second: who is asked whether it does."""
+    usd, calls, made = Usd(), 0, 0
+    texts, sizes = list(knowledge.statements.values()), [tokens_of([text.whole]) + 4 for text in knowledge.texts]
+    if "local" in scopes and texts:
+        prompt = sum(prompt_tokens(render_inferences.local_messages(text)) for text in texts) / len(texts)
+        said = (samples * LINE_LOW, samples * LINE_HIGH * LOCAL_EACH)
+        usd += priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH), said).times(len(texts), ASKED_AGAIN)
+        calls, made = calls + len(texts), made + LOCAL_EACH * len(texts)
+    if "global" in scopes and sizes:
+        prompt = prompt_tokens(render_inferences.global_messages({}, 1)) + min(room, sum(sizes))
+        said = (samples * LINE_LOW, samples * LINE_HIGH * 2 * GLOBAL_EACH)
+        usd += priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH), said).times(len(sizes), ASKED_AGAIN)
+        calls, made = calls + len(sizes), made + GLOBAL_EACH * len(sizes)
+    if second is not None and not second.recording:
+        asked = math.ceil(made / OPINIONS) + len(sizes)
+        prompt = prompt_tokens(render_inferences.second_messages((), ())) + OPINIONS * LINE_HIGH + 2 * max(sizes, default=0)
+        usd += priced(second, (prompt * IN_LOW, prompt * IN_HIGH), (8.0, 6.0 * OPINIONS)).times(asked, ASKED_AGAIN)
+        calls += asked
+    seconds = calls * (CALL_S / CONCURRENCY if teacher.remote else CALL_S)
+    return in_front(plan, f"what follows from {len(sizes)} pieces of documents", usd, seconds, calls)
+
+
 # ---- one call --------------------------------------------------------------------------------------------------------
 
 
@@ -175,29 +207,55 @@ def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked:
     """The prompt as it will be rendered, and an answer like those at hand; the mean over SAMPLE rows. recipe None: no shots."""
     if teacher.price is None or not teacher.remote:
         return Usd()
-    rows = spread(asked or train, SAMPLE) or [made_up(task)]
-    shots = picker(task, recipe, train, seed)
-    prompts = [prompt_tokens(render.messages(task, row.blind(), shots(row), expected_passages(recipe))) for row in rows]
-    schemas = [tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
+    many = recipe is not None and demonstrating.is_many(recipe)
+    rows = spread(asked or train, FEW_SAMPLE if many else SAMPLE) or [made_up(task)]
+    shots = picker(task, recipe, train, seed, asked)
+    prompts = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
+    steps = recipe is not None and demonstrating.reasons_first(recipe)
+    schemas = [0 if steps else tokens_of([render.reply_schema(task, row) or ""]) for row in rows]
     prompt, schema = sum(prompts) / len(prompts), sum(schemas) / len(schemas)
     out_low, out_high = reply_tokens(task, train)
-    return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
+    if steps:
+        out_low, out_high = out_low + REASON_LOW, out_high + REASON_HIGH
+    usd = priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + schema), (out_low, out_high))
+    return usd + reranking(task, recipe, rows, teacher) if recipe is not None and recipe.value("rerank") else usd
 
 
 def prompted_s(task: Task, recipe: Recipe, train: Sequence[Example], asked: Sequence[Example], seed: int) -> float:
     """Seconds of one prompt on this machine, by the size of its base; a prompt is cut at the recipe's max_length."""
     rows = spread(asked or train, SAMPLE_HERE) or [made_up(task)]
-    shots = picker(task, recipe, train, seed)
-    tokens = [prompt_tokens(render.messages(task, row.blind(), shots(row), expected_passages(recipe))) for row in rows]
+    shots = picker(task, recipe, train, seed, asked)
+    tokens = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
     read = sum(min(n, int(recipe.value("max_length", 512))) for n in tokens) / len(tokens)
     return read * (parameters_of_name(recipe.base) or UNKNOWN_BASE) / (EMBED_TOKENS_S * 22.7e6)
 
 
-def picker(task: Task, recipe: Recipe | None, train: Sequence[Example], seed: int) -> Callable[[Example], Sequence[Example]]:
-    """The demonstrations that the candidate itself will pick."""
-    if recipe is None or not showing.shows(recipe) or not train:
+def reranking(task: Task, recipe: Recipe, rows: Sequence[Example], teacher: Teacher) -> Usd:
+    """One more call per input: all the passages that are put in order, and their ids."""
+    depth = int(recipe.value("rerank"))
+    passages = expected_passages(recipe)[:1] * depth
+    prompts = [prompt_tokens(render_ranking.messages(task, row.blind(), passages)) for row in rows]
+    prompt = sum(prompts) / len(prompts)
+    return priced(teacher, (prompt * IN_LOW, prompt * IN_HIGH + tokens_of([render_ranking.reply_schema()])), (2.0 * depth, 6.0 * depth))
+
+
+def asked_with(task: Task, recipe: Recipe | None, row: Example, shots: Sequence[Example]) -> Sequence[Message]:
+    row = row.model_copy(update={"passages": tuple(expected_passages(recipe)) or None})
+    return demonstrating.prompt_of(task, recipe, row, shots) if recipe else render.messages(task, row)
+
+
+def picker(
+    task: Task, recipe: Recipe | None, train: Sequence[Example], seed: int, asked: Sequence[Example] = ()
+) -> Callable[[Example], Sequence[Example]]:
+    """The demonstrations that the candidate itself will pick; where it compares embeddings, those that words pick in their place,
+    for an estimate loads no model."""
+    if recipe is None or not train:
         return lambda row: ()
-    return showing.make_picker(task, recipe, train, seed)
+    if demonstrating.reasons_first(recipe):  # rationales that the run is going to buy are not there yet
+        train = [row if row.rationale else row.model_copy(update={"rationale": "x" * REASON_CHARS}) for row in train]
+    in_words = [Value(name="similarity", value="words", why=""), *(v for v in recipe.values if v.name != "similarity")]
+    cheap = recipe.model_copy(update={"values": tuple(in_words), "context": recipe.context.replace(":dense", ":nearest")})
+    return demonstrating.demonstrations(task, cheap, train, seed, asked) or (lambda row: ())
 
 
 def expected_passages(recipe: Recipe | None) -> list[str]:
@@ -209,7 +267,7 @@ def expected_passages(recipe: Recipe | None) -> list[str]:
 
 def reply_tokens(task: Task, rows: Sequence[Example]) -> tuple[float, float]:
     """Low and high mean of one answer, in the form that is asked for."""
-    outputs = [row.output for row in spread([r for r in rows if r.output is not None], SAMPLE) if row.output is not None]
+    outputs = [row.output for row in spread([r for r in rows if r.output is not None and r.input], SAMPLE) if row.output is not None]
     outputs = outputs or [d.output for d in task.demonstrations] or list(task.labels) or ["x" * (240 if task.kind is Kind.FIELDS else 40)]
     wrapped = [o if task.kind in (Kind.TEXT, Kind.FIELDS) else json.dumps({"answer": o}, ensure_ascii=False) for o in outputs]
     mean = sum(tokens_of([text]) for text in wrapped) / len(wrapped)

@@ -1,4 +1,4 @@
-"""The steps in order: prompt -> task -> rows -> examples -> recipes -> labels -> rationales -> students -> report -> deployment.
+"""The steps in order: prompt -> task -> rows -> examples -> recipes -> labels -> rationales -> inferences -> students -> report -> deployment.
 
 Read `run` aloud. Each step reads what is before it, writes what is after it, and puts its done-marker last; the same
 command again does only what is missing, or what a changed prompt, row or setting has made stale."""
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from limbeck import candidates, compare, indexing, making, reasoning, registry, render, starting, supply
+from limbeck import candidates, compare, indexing, inferring, making, reasoning, registry, render, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
@@ -55,7 +55,8 @@ def run(settings: Settings, prompt: str, folder: RunFolder, log: Log) -> Report:
         labelled = find_labels(folder, given, task, splits, plan, store, log)
         bench = set_up_bench(folder, given, task, splits, labelled, store, log, began)
         find_rationales(bench, given, plan, log)
-        find_passages(bench, given, plan, log)
+        find_passages(bench, given, plan, store, log)
+        find_inferences(bench, given, plan, store, log)
         choice = find_students(bench, plan, log)
         report = write_report(folder, log, time.monotonic() - began)
         deploy(folder, bench, choice, report, log)
@@ -330,11 +331,22 @@ def set_up_bench(
     )
 
 
-def find_passages(bench: Bench, given: Given, plan: Plan, log: Log) -> None:
+def find_passages(bench: Bench, given: Given, plan: Plan, store: Store, log: Log) -> None:
     """The user's documents, for the candidates that look things up: 2-index/docs."""
     rows = {"train": [*bench.train, *bench.labelled], "dev": bench.dev, "test": bench.test}
-    bench.library, said = indexing.find_index(bench.folder, given.settings, bench.task, plan.recipes, rows, log)
+    ask_for = None if bench.recording else bench.ask_for  # a recording puts nothing in order
+    means = indexing.Means(store, ask_for, bench.price, bench.teacher, bench.deadline)
+    bench.library, said = indexing.find_index(bench.folder, given.settings, bench.task, plan.recipes, rows, log, means)
     update_settings(bench.folder, retrieval=said)
+
+
+def find_inferences(bench: Bench, given: Given, plan: Plan, store: Store, log: Log) -> None:
+    """The user's documents, and what follows from them, for the students that learn them: 2-inferences.jsonl."""
+    rows = {"dev": bench.dev, "test": bench.test}
+    bench.knowledge, bench.about_knowledge = inferring.find(
+        bench.folder, given, plan.recipes, rows, lambda teacher: asker(store, teacher, log, bench.deadline), log
+    )
+    update_settings(bench.folder, knowledge=bench.about_knowledge)
 
 
 def find_students(bench: Bench, plan: Plan, log: Log) -> Choice:

@@ -4,26 +4,31 @@ measured by itself. And what a candidate with rag:k takes from it."""
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from limbeck import registry, stats
+from limbeck import registry
 from limbeck.contexts import documents
 from limbeck.contexts.passages import build
-from limbeck.contexts.search import WAYS, PassageIndex
+from limbeck.contexts.rerank import Reranker
+from limbeck.contexts.search import WAYS, Embed, PassageIndex, is_endpoint, open_embedder
 from limbeck.curate.leak_docs import told
+from limbeck.engine.load import ENCODER, family_of_name, find_folder, is_on_hub
 from limbeck.errors import UsageError
 from limbeck.log import Log
-from limbeck.registry import Fitted
-from limbeck.render import squeeze
+from limbeck.recall import measure
+from limbeck.recipes import names_documents
+from limbeck.registry import Ask, Fitted
 from limbeck.run import RunFolder, write_json
-from limbeck.types import Example, Kind, Recipe, Settings, Task, sha_of
+from limbeck.teachers.embeddings import Embedder, open_model
+from limbeck.teachers.store import Store
+from limbeck.types import Example, Price, Recipe, Settings, Task, sha_of
 
 SHARE_OF_TIME = 0.25  # of the time budget, for embedding the passages
-COMPARISONS = 6_000_000  # rows x passages that are looked through for the gold passage: about 5 s
-LISTED = 10  # so many ranks are looked at
+MOST_RERANKED = 99
 
 
 def looks_up(recipe: Recipe) -> bool:
@@ -35,11 +40,25 @@ def passages_wanted(recipe: Recipe) -> int:
 
 
 @dataclass(frozen=True)
+class Means:
+    """What looking things up may ask and spend. store: of the run, for an embedder behind an endpoint. ask_for: the teacher's,
+    for reranking; price and teacher (a fingerprint): its. deadline: time.monotonic() when the budget ends."""
+
+    store: Store
+    ask_for: Callable[[str], Ask] | None = None
+    price: Price | None = None
+    teacher: str = ""
+    deadline: float = float("inf")
+
+
+@dataclass(frozen=True)
 class Library:
     """index: of the run. own: {training row: passages that hold it}, which it may not see while it is trained on."""
 
     index: PassageIndex
     own: Mapping[str, Sequence[int]]
+    task: Task
+    means: Means | None = None
 
     @property
     def digest(self) -> str:
@@ -54,7 +73,9 @@ class Library:
         """The fitted predictor, looking things up before it answers; what is saved holds the index."""
         from limbeck.engine.reader import Reader
 
-        reader = Reader(fitted.predictor, self.index, passages_wanted(recipe), str(recipe.value("retrieval", "fused")))
+        rerank = reranker(recipe, self.task, self.means)
+        way, depth = str(recipe.value("retrieval", "fused")), rerank.depth if rerank else 0
+        reader = Reader(fitted.predictor, self.index, passages_wanted(recipe), way, rerank, depth)
         save = fitted.save
         if save is None:
             return replace(fitted, predictor=reader)
@@ -65,6 +86,14 @@ class Library:
 
         size_mb = sum(file.stat().st_size for file in self.index.folder.glob("passages*")) / 1e6
         return replace(fitted, predictor=reader, save=both, size_mb=round(fitted.size_mb + size_mb, 1))
+
+
+def reranker(recipe: Recipe, task: Task, means: Means | None) -> Reranker | None:
+    """Of a candidate that has one: the teacher, who is asked under a purpose of its own."""
+    depth = int(recipe.value("rerank", 0))
+    if not depth or means is None or means.ask_for is None:
+        return None
+    return Reranker(task, means.ask_for("rerank"), depth, means.price)
 
 
 # ---- before anything is spent ----------------------------------------------------------------------------------------
@@ -78,7 +107,7 @@ def check(settings: Settings, wanted: Sequence[Recipe], warnings: list[str]) -> 
             raise UsageError("a candidate looks things up, and there are no documents", f"the candidate is {asked[0]}", "--docs DIR")
         return
     documents.find_files(Path(settings.docs))
-    if wanted and not asked:
+    if wanted and not asked and settings.rows and not any(names_documents(recipe) for recipe in wanted):
         warnings.append(f"--docs {settings.docs}: no candidate looks anything up in it; one that does: prompt+rag:4@teacher")
     overrides = settings.overrides
     words, overlap = overrides.get("passage_words", 100), overrides.get("passage_overlap", 15)
@@ -89,20 +118,63 @@ def check(settings: Settings, wanted: Sequence[Recipe], warnings: list[str]) -> 
         )
     if (way := overrides.get("retrieval", "fused")) not in WAYS:
         raise UsageError(f"unknown retrieval {way!r}", registry.near(str(way), list(WAYS)), "--set retrieval=fused")
+    depth = overrides.get("rerank", 0)
+    if not isinstance(depth, int) or not (depth == 0 or 2 <= depth <= MOST_RERANKED):
+        raise UsageError(
+            "rerank is how many passages the teacher puts in order", f"rerank={depth}", f"--set rerank=20, from 2 to {MOST_RERANKED}"
+        )
+    if is_endpoint(spec := str(overrides.get("embedder", "minilm"))):
+        return check_endpoint(spec, settings, warnings)
+    if spec not in registry.names("bases") and not is_on_hub(spec):
+        find_folder(spec)
+    if (family := family_of_name(spec)) != ENCODER:
+        raise UsageError(f"{spec} cannot embed texts", f"it is a {family} model", "--embedder minilm, or another encoder")
+
+
+def check_endpoint(spec: str, settings: Settings, warnings: list[str]) -> None:
+    """The embedder can be asked, and its price is known; what it may cost is said. Raises UsageError, MissingKey."""
+    model = open_model(spec, embedder_price(settings))
+    if model.price is None:
+        raise UsageError(
+            f"the price of {model.name!r} is not known, so a budget of ${settings.budget_usd:g} cannot be kept",
+            "no call was made",
+            "--set embedder_price=0.02 in USD per million tokens, or --set embedder_price=0 if it is yours",
+        )
+    tokens = sum(file.stat().st_size for file in documents.find_files(Path(str(settings.docs)))) // 4
+    if model.price.usd_per_mtok_in:
+        usd = model.price.of(tokens, 0)
+        warnings.append(f"{model.name} embeds the documents: at most {tokens:,} tokens, ${usd:.4f}, beside what the estimate says")
+
+
+def embedder_price(settings: Settings) -> Price | None:
+    given = settings.overrides.get("embedder_price")
+    if given is None:
+        return None
+    if not isinstance(given, int | float) or isinstance(given, bool) or not given >= 0:
+        raise UsageError(
+            "a price is an amount in USD per million tokens", f"embedder_price={given}", "--set embedder_price=0.02"
+        )  # fmt: skip
+    return Price(usd_per_mtok_in=float(given), usd_per_mtok_out=0, source="given")
 
 
 # ---- the step --------------------------------------------------------------------------------------------------------
 
 
 def find_index(
-    folder: RunFolder, settings: Settings, task: Task, recipes: Sequence[Recipe], rows: Mapping[str, Sequence[Example]], log: Log
+    folder: RunFolder,
+    settings: Settings,
+    task: Task,
+    recipes: Sequence[Recipe],
+    rows: Mapping[str, Sequence[Example]],
+    log: Log,
+    means: Means | None = None,
 ) -> tuple[Library | None, dict[str, Any]]:
     """(the library, what the report says of it); (None, {}) where no candidate looks anything up. rows: train, dev, test."""
     asked = [recipe for recipe in recipes if looks_up(recipe)]
     if not asked or settings.docs is None:
         return None, {}
     first = asked[0]
-    embed, why = embedder_of(str(first.value("embedder", "minilm")), any(r.value("retrieval", "fused") != "words" for r in asked))
+    embed, why = embedder_of(settings, first, any(r.value("retrieval", "fused") != "words" for r in asked), means, log)
     log.event("step", step="index")
     index = build(
         folder.path / "2-index" / "docs",
@@ -120,7 +192,9 @@ def find_index(
     )
     inputs = {
         "index": index.facts["digest"],
-        "meaning": index.facts["meaning"] and index.facts["embedder"],
+        "meaning": index.facts["meaning"] and index.facts["identity"],
+        "reranked": [list(r.value(name) for name in ("retrieval", "rerank")) for r in asked if r.value("rerank")],
+        "teacher": means.teacher if means and any(r.value("rerank") for r in asked) else "",
         "rows": {name: sha_of([(r.id, r.input, r.output, r.answers, r.passage) for r in some]) for name, some in rows.items()},
     }
     path = folder.path / "2-index" / "docs-rows.json"
@@ -130,27 +204,44 @@ def find_index(
         left_out = {str(n): f"it holds the row {row_id}" for row_id, numbers in held_out.items() for n in numbers}
         index.leave_out(left_out)
         own = told(rows["train"], passages)
-        measured = measure(index, task, rows["test"], passages)
+        one = next((r for r in asked if r.value("rerank")), first)
+        rerank, way = reranker(one, task, means), str(one.value("retrieval", "fused"))
+        measured = measure(index, task, rows["test"], passages, rerank, way)
         facts = {"own": own, "told": len(held_out), "left_out": left_out, "measured": measured}
         write_json(path, facts)
         folder.mark_done("index", inputs, [path], **facts)
-    facts = folder.facts("index")
+        if measured["reranked"].get("unanswered"):
+            folder.forget("index")  # another day those rows are asked about again
+    else:
+        facts = folder.facts("index")
     index.leave_out(facts["left_out"])  # an index that was put together again knows nothing of it
     said = summary(index, settings, facts)
     for text in said["said"]:
         log.event("note", text=text)
-    return Library(index, facts["own"]), said
+    return Library(index, facts["own"], task, means), said
 
 
-def embedder_of(name: str, needed: bool) -> tuple[Any, str]:
-    """(texts -> vectors, ""), or (None, why words alone are searched)."""
+def embedder_of(settings: Settings, recipe: Recipe, needed: bool, means: Means | None, log: Log) -> tuple[Embed | None, str]:
+    """(texts -> vectors, ""), or (None, why words alone are searched). An endpoint is asked through the run's store."""
+    spec = str(recipe.value("embedder", "minilm"))
     if not needed:
         return None, "--set retrieval=words"
+    if is_endpoint(spec):
+        model = open_model(spec, embedder_price(settings))
+        return Embedder(model, behind(means, model, log) if means else None), ""
     if importlib.util.find_spec("torch") is None:
         return None, "embeddings need pip install 'limbeck[train]'"
-    from limbeck.engine.embed import embed
+    return open_embedder(spec), ""
 
-    return (lambda texts: embed(texts, name)), ""
+
+def behind(means: Means, model: Any, log: Log) -> Ask:
+    def ask(requests: Sequence[Any]) -> list[Any]:
+        left_s = max(0.0, means.deadline - time.monotonic()) if means.deadline < float("inf") else None
+        return means.store.ask(
+            model, requests, "embeddings", note=lambda d, t, what: log.progress("embeddings", d, t, what), deadline_s=left_s
+        )
+
+    return ask
 
 
 def summary(index: PassageIndex, settings: Settings, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,66 +259,25 @@ def summary(index: PassageIndex, settings: Settings, facts: Mapping[str, Any]) -
         said.append(
             f"{len(index.left_out)} passages were left out of the index: they hold {facts['told']} dev or test rows with their answers"
         )
+    if known["meaning"] and is_endpoint(known["embedder"]):
+        said.append(f"{known['embedder']} was sent the text of the documents, and is sent every input")
+    if known["without"]:
+        said.append(f"{known['without']} passages were declined by the embedder: they are found by their words alone")
     if facts["own"]:
         said.append(f"{len(facts['own'])} training rows stand in the documents: those passages were hidden from them in training")
     measured = facts["measured"]
     said.append(measured["gold"])
+    if calls := measured["reranked"]:
+        said.append(
+            f"Reranked by the teacher: {calls['rows']} test rows; {calls['fell_back']} kept the order of the search, "
+            f"{calls['missing']} replies left passages out, {calls['unknown']} named ids that there are not"
+        )
     kept = {name: known[name] for name in ("documents", "passages", "skipped", "meaning", "words", "overlap", "embedder")}
-    return {**kept, "left_out": len(index.left_out), "how": how, "measured": measured["ways"], "said": said}
-
-
-# ---- retrieval by itself ---------------------------------------------------------------------------------------------
-
-
-def measure(index: PassageIndex, task: Task, rows: Sequence[Example], passages: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """{gold: how the right passage is known, ways: [{way, n, recall@k with its 95 % interval, mrr}]}, over rows of test."""
-    some = list(rows)[: max(1, COMPARISONS // max(1, len(passages)))]
-    gold = gold_passages(task, some, passages)
-    known = [(row, right) for row, right in zip(some, gold, strict=True) if right]
-    if not known:
-        why = "Retrieval by itself was not measured: no test row names its passage (column passage), and no answer stands in just one"
-        return {"gold": why + " passage.", "ways": []}
-    named = sum(row.passage is not None for row, _ in known)
-    how = f"{named} by the column passage, {len(known) - named} because the answer stands in that passage alone"
-    ways = [way for way in WAYS if index.facts["meaning"] or way == "words"]
-    table = []
-    for way in ways:
-        hits = index.search([row.input for row, _ in known], LISTED, way)
-        ranks = [first_rank([h.number for h in line], right) for line, (_, right) in zip(hits, known, strict=True)]
-        table.append({"way": way, **figures(ranks)})
-    return {"gold": f"The right passage is known for {len(known)} of {len(some)} test rows ({how}).", "ways": table}
-
-
-def gold_passages(task: Task, rows: Sequence[Example], passages: Sequence[tuple[str, str]]) -> list[set[int]]:
-    """Per row the passages that count as right; empty where that is not known. A document's name makes all of its passages
-    right. An answer makes a passage right where it stands in that one alone, or in two neighbours that overlap."""
-    names: dict[str, set[int]] = {}
-    for number, (document, _) in enumerate(passages):
-        names.setdefault(document, set()).add(number)
-    texts = [f" {squeeze(text)} " for _, text in passages]
-
-    def right(row: Example) -> set[int]:
-        if row.passage is not None:
-            needle = f" {squeeze(row.passage)} "
-            return names.get(row.passage) or {n for n, text in enumerate(texts) if needle in text or (len(text) > 40 and text in needle)}
-        answers = [squeeze(a) for a in {row.output, *(row.answers or ())} if a and squeeze(a)] if task.kind is Kind.TEXT else []
-        found = [n for n, text in enumerate(texts) if any(f" {a} " in text for a in answers)]
-        neighbours = len(found) == 2 and found[1] == found[0] + 1 and passages[found[0]][0] == passages[found[1]][0]
-        return set(found) if len(found) == 1 or neighbours else set()
-
-    return [right(row) for row in rows]
-
-
-def first_rank(numbers: Sequence[int], right: set[int]) -> int | None:
-    """1-based rank of the first right one, None where there is none."""
-    return next((rank for rank, number in enumerate(numbers, 1) if number in right), None)
-
-
-def figures(ranks: Sequence[int | None]) -> dict[str, Any]:
-    n = len(ranks)
-    found: dict[str, Any] = {"n": n, "mrr": round(sum(1 / r for r in ranks if r) / n, 4)}
-    for k in (1, 5, LISTED):
-        hits = sum(r is not None and r <= k for r in ranks)
-        low, high = stats.wilson(hits, n)
-        found[f"recall@{k}"] = {"value": round(hits / n, 4), "low": round(low, 4), "high": round(high, 4)}
-    return found
+    return {
+        **kept,
+        "left_out": len(index.left_out),
+        "how": how,
+        "measured": measured["ways"],
+        "reranked": measured["reranked"],
+        "said": said,
+    }

@@ -9,18 +9,20 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import reasoning, recipes, supply
-from limbeck.estimate import Estimate, estimate, with_making, with_rationales
+from limbeck import demonstrating, knowing, reasoning, recipes, supply
+from limbeck.augment.statements import whole
+from limbeck.errors import UsageError
+from limbeck.estimate import Estimate, estimate, with_inferences, with_making, with_rationales
 from limbeck.log import Log
 from limbeck.preflight import Given
 from limbeck.registry import Ask, Teacher
 from limbeck.run import RunFolder, write_json
 from limbeck.teachers.store import Store
-from limbeck.types import Example, Recipe, Splits, Task
+from limbeck.types import Example, Recipe, Splits, Task, Value
 
 
 @dataclass
@@ -45,7 +47,11 @@ def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) 
         labels=len(task.labels),
         chars=sum(len(r.input) for r in train) / max(1, len(train)),
         options=sum(len(r.choices or ()) for r in train) / max(1, len(train)),
+        pieces=len(given.knowledge.texts) if given.knowledge else 0,
+        statements=len(given.knowledge.statements) if given.knowledge else 0,
     )
+    if given.knowledge and not train:
+        sizes = replace(sizes, chars=sum(len(text.whole) for text in given.knowledge.texts) / sizes.pieces)
     in_train = set(splits.train.ids)
     return sizes, train, [r for r in rows if r.id not in in_train]
 
@@ -60,19 +66,56 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
     """asked: the rows of dev and test, and those without a label, which a teacher would be asked about."""
     teacher = given.teacher
     usual = recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
-    if given.settings.docs and teacher is not None and not teacher.recording:
+    if given.asks_documents:
+        usual = documents_alone(given)
+    if given.settings.docs and teacher is not None and not teacher.recording and not given.asks_documents:
         usual.append("prompt+rag:4@teacher")
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
-    planned = [recipes.with_values(recipe, task, sizes, given.settings.overrides) for recipe in wanted]
+    demonstrating.check_values(given.settings.overrides)
+    planned = [
+        demonstrating.with_window(recipes.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
+        for recipe in wanted
+    ]
     explained = teacher is not None and reasoning.wanted(planned)
-    foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed, labels=not explained)
+    shown = train or (whole(given.knowledge.texts) if given.knowledge else ())
+    foreseen = estimate(task, planned, sizes, shown, teacher, asked, given.settings.seed, labels=not explained)
     if teacher is not None and explained:
         seen, samples = given.settings.rationales == "seen", given.settings.rationale_samples
         foreseen = with_rationales(foreseen, task, sizes, train, teacher, asked, seen, samples)
+    infers = [recipe for recipe in planned if knowing.infers(recipe)]
+    if teacher is not None and given.knowledge and infers and knowing.writer_of(given.settings, not teacher.recording) == "teacher":
+        scopes = {scope for recipe in infers for scope in knowing.scopes_of(recipe)}
+        samples, room = knowing.samples_of(given.settings), knowing.context_of(given.settings)
+        foreseen = with_inferences(foreseen, given.knowledge, scopes, samples, room, teacher, given.labeller)
     if teacher is not None and given.makes_rows and not given.supplied:
         n = int(supply.how_many(task, given.settings).value)
         foreseen = with_making(foreseen, task, n, supply.votes_of(given.settings), teacher, [*given.gold, *train], given.labeller)
     return Plan(task, sizes, planned, foreseen)
+
+
+def documents_alone(given: Given) -> list[str]:
+    """The candidates of a run over documents and questions that names none: retrieval and as much as fits into the prompt, against
+    learning the documents plain and with what follows from them. What nobody here can do is left out, and told."""
+    able, base = given.teacher is not None and not given.teacher.recording, recipes.KNOWER
+    names = ["prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher"] if able else []
+    if able and "window" not in given.settings.overrides:
+        try:
+            demonstrating.with_window(
+                Recipe(adapter="prompt", context="many", base="teacher", values=(Value(name="window", value=None, why=""),)),
+                given.settings.teacher,
+            )
+        except UsageError:
+            names.remove("prompt+many@teacher")
+            given.warnings.append("prompt+many@teacher was left out: nobody knows how many tokens the teacher takes (--set window=N)")
+    names.append(f"full@{base}")
+    if able or given.settings.relations or given.settings.inferences_by:
+        names.append(f"full+augment:both@{base}")
+    else:
+        given.warnings.append(
+            f"full+augment:both@{base} was left out: nobody can write what follows from the documents (--teacher, or relations in the "
+            "front matter; --inferences-by base lets the base try)"
+        )
+    return names
 
 
 def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
@@ -81,7 +124,7 @@ def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
     write_json(
         folder.settings,
         {
-            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds", "rationales") if k in before},
+            **{k: before[k] for k in ("speed", "growth", "test_scored", "tested", "seconds", "rationales", "knowledge") if k in before},
             "settings": given.settings.model_dump(mode="json"),
             "curated": supply.facts(folder)["said"],
             "versions": versions(),

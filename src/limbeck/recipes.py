@@ -16,8 +16,10 @@ from typing import Any
 from limbeck import registry, render
 from limbeck.adapters.prompted_base import no_writer
 from limbeck.contexts.chunks import OVERLAP, WORDS
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, config_of_name, context_tokens, family_of_name, parameters_of_name
+from limbeck.contexts.shots import NUMBERS
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, config_of_name, context_of, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
+from limbeck.render_structure import of_recipe
 from limbeck.types import TEACHER, Kind, Recipe, Task, Value
 
 # modifier name -> axis. A name that is here and not on its shelf is known to the grammar and not shipped yet.
@@ -32,13 +34,16 @@ AXES = {
     "dpo": "objective",
     "reinforce": "objective",
 }
-SHIPPED = {"few": r"few:[1-9]\d?(:(random|nearest))?", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
+SHIPPED = {"few": r"few:[1-9]\d?(:[\w.-]+)?", "many": r"many", "rag": r"rag:[1-9]\d?", "rows": r"rows:(gold|teacher|generated)"}
+SHIPPED |= {"augment": r"augment:(local|global|both)", "split": r"split:(independent|cumulative)"}
 DEFAULT = {"few": ":random", "stepwise": ":separate"}  # what a modifier means without it: left out of the canonical spelling
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the numbers are derived from. chars: mean characters of an input. options: mean number per row (choice)."""
+    """What the numbers are derived from. chars: mean characters of an input. options: mean number per row (choice).
+    pieces, statements: of the documents that can be learnt, texts of at most 100 words and their sentences.
+    texts_alone: there are no labelled rows to train on."""
 
     train: int
     dev: int
@@ -47,6 +52,9 @@ class Sizes:
     labels: int
     chars: float
     options: float
+    pieces: int = 0
+    statements: int = 0
+    texts_alone: bool = False
 
 
 def parse(text: str) -> Recipe:
@@ -72,8 +80,11 @@ def parse(text: str) -> Recipe:
 
 SPELLED = {  # for people
     "few": "few:8 or few:8:nearest, with 1 to 99 rows",
+    "many": "many: as many training rows as the window holds",
     "rag": "rag:4, with 1 to 99 passages of --docs DIR",
     "rows": "rows:gold, rows:teacher or rows:generated",
+    "augment": "augment:local, augment:global or augment:both, with --docs DIR",
+    "split": "split:independent or split:cumulative, with --docs DIR",
     "stepwise": "stepwise, or stepwise: and one of shared, label_first, rationale_first; controls: label2x, echo, shuffled",
 }
 
@@ -96,7 +107,17 @@ def axis_of(modifier: str, spelled: str) -> str:
             f"it is written {SPELLED.get(word, word)}",
             "limbeck info recipes",
         )
+    if word == "few":
+        known_picker(modifier, spelled)
     return AXES[word]
+
+
+def known_picker(modifier: str, spelled: str) -> None:
+    """Raises UsageError where nothing on the shelf picks demonstrations under this name."""
+    _, k, *named = modifier.split(":")
+    if named and named[0] not in registry.names("contexts"):
+        have = f"nothing picks rows by {named[0]!r}; {registry.near(named[0], registry.names('contexts'))}"
+        raise UsageError(f"cannot read the modifier {modifier!r} in {spelled!r}", have, f"for example few:{k}:nearest")
 
 
 def known_format(name: str, modifier: str, spelled: str) -> None:
@@ -122,6 +143,9 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
         )
     if adapter.may_ask and family_here(base) == ENCODER:
         raise no_writer(text, base)
+    if adapter.may_ask and recipe.args and not recipe.asks_teacher:
+        have = "its closed answers are scored, not written, so that it would argue for nothing"
+        raise UsageError(f"{text!r}: a base of this machine is not asked for reasons", have, f"prompt@{base}, or {name}:cot@teacher")
     if recipe.asks_teacher and not adapter.may_ask:
         raise UsageError(
             f"{text!r}: the weights of a teacher cannot be moved", "a teacher can only be prompted", f"{name}@minilm, or prompt@teacher"
@@ -134,6 +158,8 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
             "many puts the whole training set into each prompt, and each training row would be asked with the others as its text",
             f"{name}@{base}, or prompt+many@{base}",
         )
+    if names_documents(recipe) and adapter.group == "student":
+        refuse_to_learn(recipe, adapter)
     for axis in ("context", "rows", "objective"):
         if axis == "context" and adapter.attach is not None:
             continue  # a student that writes reads passages and demonstrations before its input, in training and in use
@@ -174,6 +200,36 @@ def family_here(base: str) -> str:
     return family_of_name(base) if here else ""
 
 
+def refuse_to_learn(recipe: Recipe, adapter: registry.Adapter) -> None:
+    """Documents are learnt by a model that writes them, with the loss of a language model."""
+    if not writes(recipe, adapter):
+        raise UsageError(
+            f"{recipe.text!r}: {recipe.base} cannot learn documents for questions",
+            "an encoder or a regression learns answers to inputs; a text that answers nothing teaches it nothing",
+            f"full+{recipe.rows}@ a base that writes, or prompt+rag:4@teacher",
+        )
+    if recipe.objective:
+        raise UsageError(
+            f"{recipe.text!r}: documents are learnt as they stand", f"{recipe.objective} needs rows with answers", "leave one of them out"
+        )
+
+
+def writes(recipe: Recipe, adapter: registry.Adapter) -> bool:
+    return adapter.attach is not None and bool(recipe.base) and family_of_name(recipe.base) != ENCODER
+
+
+def names_documents(recipe: Recipe) -> bool:
+    return recipe.rows.partition(":")[0] in ("augment", "split")
+
+
+def learns_documents(recipe: Recipe, labelled: bool) -> bool:
+    """Whether this student trains on documents: where its recipe says so, or where there are no labelled rows it could train on
+    (docs/decisions/009-documents-as-rows.md)."""
+    if names_documents(recipe):
+        return True
+    return not labelled and not recipe.rows and not recipe.objective and writes(recipe, registry.take("adapters", recipe.adapter))
+
+
 WHY_NOT = {
     "context": "a {name} student reads the input alone, a context would not reach it",
     "rows": "{name} trains on no rows",
@@ -207,6 +263,7 @@ def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[s
     return names
 
 
+KNOWER = "tiny-lm"  # the base of ours that learns texts whole
 WRITTEN = (Kind.TEXT, Kind.FIELDS)  # answers that no encoder gives
 WRITER = "tiny"  # the base of ours that writes
 
@@ -216,19 +273,37 @@ WRITER = "tiny"  # the base of ours that writes
 
 def with_values(recipe: Recipe, task: Task, sizes: Sizes, overrides: Mapping[str, Any]) -> Recipe:
     """The recipe with every number that its fit reads, each with its reason."""
-    table = derive(recipe, task, replace(sizes, train=trained_on(recipe, sizes)))
+    alone = bool(sizes.pieces) and sizes.train + sizes.unlabelled == 0
+    table = derive(recipe, task, replace(sizes, train=trained_on(recipe, sizes), texts_alone=alone))
     trained = registry.take("adapters", recipe.adapter).attach is not None
     for name, value in overrides.items():
         if name in table or (trained and name in OPTIONAL):
             table[name] = Value(name=name, value=value, why="set by you")
-    return recipe.model_copy(update={"values": tuple(table.values())})
+    found = recipe.model_copy(update={"values": tuple(table.values())})
+    if "structure" in table and of_recipe(found).steps and "max_tokens" not in overrides:
+        room = int(table["max_tokens"].value) + REASONS_TOKENS
+        table["max_tokens"] = Value(
+            name="max_tokens", value=room, why="room for reasons of three sentences, and for an answer of this kind"
+        )
+        found = recipe.model_copy(update={"values": tuple(table.values())})
+    return found
 
 
 def trained_on(recipe: Recipe, sizes: Sizes) -> int:
     """How many rows this recipe trains on: the user's own, and those that the teacher is going to label."""
     if recipe.rows == "rows:gold":
         return sizes.train
-    return sizes.unlabelled if recipe.rows == "rows:teacher" else sizes.train + sizes.unlabelled
+    n = sizes.unlabelled if recipe.rows == "rows:teacher" else sizes.train + sizes.unlabelled
+    if not sizes.pieces or not learns_documents(recipe, n > 0):
+        return n
+    kind, _, how = recipe.rows.partition(":")
+    apart = kind == "split" or family_of_name(recipe.base) == SEQ2SEQ
+    local = LOCAL_EACH * sizes.statements if kind == "augment" and how != "global" else 0
+    linked = GLOBAL_EACH * sizes.pieces if kind == "augment" and how != "local" else 0
+    return n + (sizes.statements if apart else sizes.pieces) + local + linked
+
+
+LOCAL_EACH, GLOBAL_EACH = 3, 4  # inferences that a statement, a piece of a document gives, before anybody has been asked
 
 
 def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
@@ -239,6 +314,7 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[name] = Value(name=name, value=value, why=why)
 
     if recipe.asks_teacher:
+        put("structure", "plain", "the prompt as it is; limbeck list structures for others, limbeck prompt tune to try them")
         put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
     adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
     family = family_of_name(recipe.base) if adapter.attach is not None and recipe.base else ENCODER
@@ -262,6 +338,8 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
             room,
             f"room for an instruction, an input and {k} demonstrations; where a base has less, the first of them go first",
         )
+    for value in showing(recipe):
+        table[value.name] = value
     if recipe.objective:
         objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
         for value in objective.numbers(recipe, task, sizes.train) if objective.numbers else ():
@@ -275,7 +353,8 @@ LONGEST_PROMPT = 4096  # tokens; each of them takes its time on a CPU
 def prompting_numbers(recipe: Recipe, task: Task, put: Any) -> None:
     """Of a local base that is prompted: nothing is trained, so they say how it reads and how it answers."""
     config = config_of_name(recipe.base)
-    room = min(context_tokens(recipe.base, config), LONGEST_PROMPT)
+    room = context_of(recipe.base, config)
+    room = room if recipe.context == "many" else min(room, LONGEST_PROMPT)
     put("max_length", room, "what the base reads at once, 4,096 tokens at most; a longer prompt loses demonstrations from its front")
     closed = task.kind in (Kind.LABEL, Kind.CHOICE)
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
@@ -288,29 +367,43 @@ def prompting_numbers(recipe: Recipe, task: Task, put: Any) -> None:
         put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
 
 
+def showing(recipe: Recipe) -> Sequence[Value]:
+    """What the picker of demonstrations reads."""
+    name, *rest = recipe.context.split(":")
+    if name == "many":
+        return MANY
+    return NUMBERS.get(rest[1], ()) if name == "few" and len(rest) > 1 else ()
+
+
+MANY = (Value(name="window", value=None, why="tokens that the model takes, prompt and answer: told by demonstrating.with_window"),)
+
+
 def looking_up(recipe: Recipe, family: str, put: Any) -> None:
     """One index serves all candidates of a run; these numbers are the same in each."""
     for name, (value, why) in LOOKING_UP.items():
-        put(name, value, why)
+        if name != "rerank" or recipe.base == "teacher":  # a student that is deployed has no teacher to ask
+            put(name, value, why)
     if family != ENCODER:
         k = int(recipe.context.split(":")[1])
         room = 384 + k * round(WORDS * TOKENS_PER_WORD)
         put("max_length", room, f"room for an instruction, an input and {k} passages; where a base has less, the last passages go first")
 
 
+REASONS_TOKENS = 256  # three long sentences
 TOKENS_PER_WORD = 1.6  # with the headings and the signs around a passage
 LOOKING_UP: dict[str, tuple[Any, str]] = {
     "passage_words": (WORDS, "words of a passage at most, cut at headings, paragraphs and sentences"),
     "passage_overlap": (OVERLAP, "words that a passage shares with the one before: what stands at a cut is whole in one of them"),
     "retrieval": ("fused", "words (BM25) and meaning (embeddings) by reciprocal rank; words or meaning for one alone"),
-    "embedder": ("minilm", "the encoder whose embeddings are compared"),
+    "embedder": ("minilm", "whose embeddings are compared: an encoder, or an endpoint http://host/v1#model"),
+    "rerank": (0, "so many passages of the search are put in order by the teacher, in one more call; 0 = none"),
 }
 
 
 # read by every training, and left at engine.numbers' defaults unless --set names them
 OPTIONAL = (
     "layer_decay", "freeze_layers", "weight_decay", "clip", "schedule", "label_smoothing", "dropout", "loraplus", "lora_dropout",
-    "decode", "constrained", "loss_on", "pack",
+    "decode", "constrained", "loss_on", "pack", "frame",
 )  # fmt: skip
 
 STEPS = 220  # of 32 rows: where dev stops rising on 500 to 1,000 short rows (docs/LOG.md)
@@ -357,6 +450,10 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
     closed = task.kind in (Kind.LABEL, Kind.CHOICE)
     epochs = max(3, min(10, round(2 * STEPS / max(1.0, sizes.train / 16))))
     put("epochs", epochs, f"about {2 * STEPS} steps of 16 over {sizes.train} rows, between 3 and 10 epochs")
+    knowing = bool(sizes.pieces) and learns_documents(recipe, not sizes.texts_alone)
+    if knowing:
+        epochs = max(5, min(60, round(KNOWING_STEPS / max(1.0, sizes.train / 16))))
+        put("epochs", epochs, f"about {KNOWING_STEPS} steps of 16 over {sizes.train} texts and rows: what is said once is learnt slowly")
     put("batch_rows", 16, "a row carries its prompt: half an encoder's batch takes as long")
     put("batch_tokens", 4096, "bounds a step's memory, whatever the rows' length")
     seq2seq = family_of_name(recipe.base) == SEQ2SEQ
@@ -375,12 +472,17 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
     put("average", 0.34, "weights averaged over the last third, as for encoders")
     why = "word embeddings learn nothing from few rows; an output matrix tied to them stays, too"
     put("freeze_embeddings", recipe.adapter == "full" and not small, "a small base was not taught many words yet" if small else why)
-    put("patience", 3, "epochs without a dev score as good as the best before stopping")
+    put("patience", 10 if knowing else 3, "epochs without a dev score as good as the best before stopping")
     put("losses", "lm", "cross-entropy of the right answer; lm+ul+ln also pushes the wrong ones away, and costs a pass per answer")
     put("normalise", "sum", "the probability of a whole answer is what lm trains; take mean with ln")
     short = len(render.system(task)) <= INSTRUCTION_CHARS
     why = "short enough to stand before every input" if short else "too long to stand before every input: the rows teach the task"
     put("instruct", short, why)
+    if knowing and sizes.texts_alone:
+        put("instruct", False, "no row teaches what an instruction before an input means")
+        put(
+            "frame", False, "no row teaches a frame: a question stands as it is, and the answer goes on from it; true for a base that chats"
+        )
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
     if not closed:
         put("decode", "greedy", "the likeliest token at each place, the same every time; beam:4 takes four times as long")
@@ -388,6 +490,7 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
         put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
 
 
+KNOWING_STEPS = 600  # Lampinen et al. train 200 to 1,000 steps of 8 to 16
 SMALL_BASE = 20_000_000  # parameters
 INSTRUCTION_CHARS = 700  # about 170 tokens, with the labels or the schema that stand below it
 
@@ -396,7 +499,9 @@ def known_values() -> set[str]:
     """Every name that --set may carry."""
     task = Task(name="", instruction="", kind=Kind.LABEL)
     sizes = Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    found = {"machine_usd_per_hour", "margin", "keep_rationales", *OPTIONAL, *LOOKING_UP}
+    found = {"machine_usd_per_hour", "margin", "keep_rationales", "embedder_price", *OPTIONAL, *LOOKING_UP}
+    found |= {value.name for values in (MANY, *NUMBERS.values()) for value in values}
+    found |= {"inference_samples", "inference_context", "literal"}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
     prompting_numbers(Recipe(adapter="prompt", base=WRITER), task, lambda name, value, why: found.add(name))

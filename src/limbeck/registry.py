@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from limbeck.errors import UsageError
 from limbeck.shelves import about, names
-from limbeck.types import Card, Example, Kind, Prediction, Predictor, Price, Recipe, Reply, Request, Task, Value
+from limbeck.types import Card, Example, Kind, Message, Prediction, Predictor, Price, Recipe, Reply, Request, Task, Value
 
 MOST_NAMED = 24  # of what there is, where nothing is near
 
@@ -79,7 +79,7 @@ class Fitted:
     """What fitting gives. chosen: numbers that dev chose (epochs, C, k, ...), used again in the refit on train + dev.
     history: one dict per epoch. save: writes a self-contained model folder that the adapter's `load` reads back, or
     None where there is nothing to ship. not_deterministic: why a second run may differ ("" = it may not).
-    measured: what the adapter found out about the base, for the report."""
+    measured: what the adapter found out about the base, for the report. prompt: the exact text that is sent for a row, where one is."""
 
     predictor: Predictor
     chosen: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +90,7 @@ class Fitted:
     truncated: int = 0
     not_deterministic: str = ""
     measured: tuple[Value, ...] = ()
+    prompt: Callable[[Example], Sequence[Message]] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,21 @@ import math
 import re
 from collections.abc import Sequence
 
+from limbeck.render_structure import (
+    CLOSED,
+    PLAIN,
+    REASONS,
+    SO,
+    STEP_BY_STEP,
+    Parts,
+    Structure,
+    arrange,
+    details_of,
+    ended,
+    role_of,
+    skeleton,
+    span,
+)
 from limbeck.types import Example, Kind, Message, Status, Task
 
 VERSION = "1"
@@ -20,15 +35,47 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # ---- towards the model -----------------------------------------------------------------------------------------
 
 
-def messages(task: Task, example: Example, shots: Sequence[Example] = (), passages: Sequence[str] = ()) -> tuple[Message, ...]:
-    """What a prompted model is sent: a system message with the task and the form of the answer, the demonstrations
+def messages(
+    task: Task, example: Example, shots: Sequence[Example] = (), passages: Sequence[str] = (), structure: Structure = PLAIN
+) -> tuple[Message, ...]:
+    """What a prompted model is sent. Plain: a system message with the task and the form of the answer, the demonstrations
     and at last the input, each under its heading. The demonstrations of the prompt file come before `shots`, the passages right
-    before the input, so that what stands before them is the same in every call. shots, passages: else those of the example."""
-    worked = [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] + list(shots or example.shots or ())
-    example = example.model_copy(update={"passages": tuple(passages)}) if passages else example
-    parts = [*demonstrated(task, worked), f"{question(task, example)}\nAnswer:"]
-    told = f"{system(task)}\n\n{ABOUT_PASSAGES}" if example.passages else system(task)
-    return (Message(role="system", content=told), Message(role="user", content="\n\n".join(parts)))
+    before the input, so that what stands before them is the same in every call. shots, passages: else those of the
+    example. Shots without an input are documents: they are quoted before the passages. structure: another layout of the same parts, and
+    more of them."""
+    example, shots = with_documents(example, shots or example.shots or (), passages)
+    worked = [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] + list(shots)
+    parts = Parts(
+        instruction=task.instruction.strip(),
+        form=f"{STEP_BY_STEP}\n\n{answer_after_reasons(task)}" if structure.steps else answer_form(task),
+        question=question(task, example),
+        cue=REASONS if structure.steps else "Answer:",
+        worked=[(question(task, shot), worked_answer(task, shot, structure)) for shot in worked],
+        role=(structure.role_text.strip() or role_of(task)) if structure.role else "",
+        details=(structure.details_text.strip() or details_of(task)) if structure.details else "",
+        skeleton=skeleton(task, structure.steps) if structure.form else "",
+        about=ABOUT_PASSAGES if example.passages else "",
+    )
+    return arrange(structure, parts)
+
+
+def worked_answer(task: Task, shot: Example, structure: Structure) -> str:
+    """The answer of a demonstration, in the form that is asked for."""
+    output = shot.output or ""
+    if structure.steps:
+        return f"{ended(shot.rationale or '')} {SO}{said(task, output)}".strip()
+    if structure.form and task.kind in CLOSED:
+        return json.dumps({"answer": output}, ensure_ascii=False)
+    return output
+
+
+def with_documents(example: Example, shots: Sequence[Example], passages: Sequence[str] = ()) -> tuple[Example, list[Example]]:
+    """(the example with every passage that it is read behind, the shots that are worked examples). A shot without an input is a
+    document: its output. Documents come first, so that their places are the same in every call."""
+    documents = [shot.output for shot in shots if not shot.input and shot.output]
+    if documents or passages:
+        example = example.model_copy(update={"passages": (*documents, *(passages or example.passages or ()))})
+    return example, [shot for shot in shots if shot.input]
 
 
 def demonstrated(task: Task, shots: Sequence[Example]) -> list[str]:
@@ -42,12 +89,12 @@ NEXT_QUESTION = ("\n\nInput:", "\n\nPassages:")  # where a model that was not to
 LABEL, RATIONALE = "[label]", "[rationale]"  # which of its two tasks a student is asked for (objectives.stepwise)
 
 
-def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "") -> tuple[Message, ...]:
+def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "", frame: bool = True) -> tuple[Message, ...]:
     """What a writing student reads: the input under its heading, with `instruct` after the task. Demonstrations it has
     learnt as rows, unless it was trained with some in its prompt (shots). mark: LABEL or RATIONALE before the input, of a student
-    that learnt both."""
-    asked = f"{mark} {question(task, example)}\nAnswer:".lstrip()
-    user = Message(role="user", content="\n\n".join([*demonstrated(task, example.shots or ()), asked]))
+    that learnt both. frame False: the input as it stands, without heading and options, for a student that goes on from it."""
+    asked = f"{question(task, example)}\nAnswer:" if frame else f"{quoted(example.passages)}{example.input}"
+    user = Message(role="user", content="\n\n".join([*demonstrated(task, example.shots or ()), f"{mark} {asked}".lstrip()]))
     return (Message(role="system", content=system(task)), user) if instruct else (user,)
 
 
@@ -68,8 +115,20 @@ def answer_form(task: Task) -> str:
     return "Answer with the answer alone, no introduction."
 
 
-def span(task: Task) -> str:
-    return f" from {task.low:g} to {task.high:g}" if task.low is not None and task.high is not None else ""
+def answer_after_reasons(task: Task) -> str:
+    if task.kind is Kind.LABEL:
+        return "The answer is exactly one of these labels:\n" + "\n".join(f"- {name}" for name in task.labels)
+    if task.kind is Kind.CHOICE:
+        return "The answer is the text of exactly one of the options."
+    if task.kind is Kind.SCORE:
+        return f"The answer is one number{span(task)}."
+    if task.kind is Kind.FIELDS:
+        return f"The answer is one JSON object that fits this schema:\n{task.output_schema or '{}'}"
+    return "The answer is the answer alone, without an introduction."
+
+
+def said(task: Task, output: str) -> str:
+    return output.strip() if task.kind in (Kind.TEXT, Kind.FIELDS) else ended(output)
 
 
 def question(task: Task, example: Example) -> str:

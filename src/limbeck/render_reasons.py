@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from limbeck.render import allowed_answers, canonical, find_json, question, span, squeeze
+from limbeck.render import allowed_answers, answer_after_reasons, canonical, find_json, question, said, squeeze
+from limbeck.render_structure import REASONS, SO, ended
 from limbeck.types import Example, Kind, Message, Status, Task
 
 VERSION = "1"
@@ -34,38 +35,13 @@ def messages(task: Task, example: Example, shots: Sequence[Example] = (), told: 
         "Whatever was said about the form of the reply, this time reply with one paragraph: first one to three short sentences on what"
         f' in the input decides the answer, then "{SO}" and the answer.{given}'
     )
-    system_ = f"{task.instruction.strip()}\n\n{form}\n\n{answer_form(task)}"
+    system_ = f"{task.instruction.strip()}\n\n{form}\n\n{answer_after_reasons(task)}"
     return (Message(role="system", content=system_), Message(role="user", content="\n\n".join(parts)))
-
-
-SO = "So the answer is "
 
 
 def heading(task: Task, example: Example, told: str | None) -> str:
     given = f"Right answer: {told}\n" if told is not None else ""
-    return f"{question(task, example)}\n{given}Reasons:"
-
-
-def answer_form(task: Task) -> str:
-    if task.kind is Kind.LABEL:
-        return "The answer is exactly one of these labels:\n" + "\n".join(f"- {name}" for name in task.labels)
-    if task.kind is Kind.CHOICE:
-        return "The answer is the text of exactly one of the options."
-    if task.kind is Kind.SCORE:
-        return f"The answer is one number{span(task)}."
-    if task.kind is Kind.FIELDS:
-        return f"The answer is one JSON object that fits this schema:\n{task.output_schema or '{}'}"
-    return "The answer is the answer alone, without an introduction."
-
-
-def ended(text: str) -> str:
-    """With a full stop, where no sign ends the sentence."""
-    text = text.strip()
-    return text if not text or text[-1] in ".!?。！？" else f"{text}."
-
-
-def said(task: Task, output: str) -> str:
-    return output.strip() if task.kind in (Kind.TEXT, Kind.FIELDS) else ended(output)
+    return f"{question(task, example)}\n{given}{REASONS}"
 
 
 _SURE = re.compile(r"\b(?:so|thus|therefore|hence),?\s+(?:the|my)\s+(?:\w+\s+)?answer\s+is\b[\s:*]*", re.I)

@@ -10,7 +10,10 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     "adapters": {
         "majority": ("limbeck.adapters.trivial:MAJORITY", "the most frequent answer (the mean, for scores); the floor"),
         "nearest": ("limbeck.adapters.trivial:NEAREST", "the answer of the most similar training row"),
-        "prompt": ("limbeck.adapters.prompt:PROMPT", "nothing moves: the teacher, or a base that writes, is asked; + few:k, rag:k"),
+        "prompt": (
+            "limbeck.adapters.prompt:PROMPT",
+            "nothing moves: the teacher, or a base that writes, is asked; + few:k, many, rag:k; prompt:cot asks for reasons first",
+        ),
         "head": ("limbeck.adapters.head:HEAD", "regression on frozen embeddings; seconds to fit"),
         "full": ("limbeck.adapters.full:FULL", "every weight of the base"),
         "ia3": ("limbeck.adapters.ia3:IA3", "learnt vectors that rescale keys, values and the feed-forward"),
@@ -26,8 +29,24 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
         "stepwise": ("limbeck.objectives.stepwise:STEPWISE", "label and rationale as two tasks, the label deployed; stepwise:echo"),
     },
     "contexts": {
-        "random": ("limbeck.contexts.shots:pick_random", "few:k, the same k rows for every call, balanced over labels"),
+        "random": (
+            "limbeck.contexts.shots:pick_random",
+            "few:k, the same k rows for every call, balanced over labels; many, as many rows as fit",
+        ),
         "nearest": ("limbeck.contexts.shots:pick_nearest", "few:k:nearest, the k rows with most words in common"),
+        "dense": ("limbeck.contexts.shots:pick_dense", "few:k:dense, the k rows nearest in meaning (embeddings)"),
+        "diverse": ("limbeck.contexts.shots:pick_diverse", "few:k:diverse, near the input and unlike each other (MMR)"),
+        "balanced": ("limbeck.contexts.shots:pick_balanced", "few:k:balanced, the nearest of each label in turn"),
+    },
+    "structures": {
+        "plain": ("limbeck.render_structure:PLAIN", "the prompt as it is, the form of the answer, the input"),
+        "expert": ("limbeck.render_structure:EXPERT", "a role before it, and the instruction spelt out after it"),
+        "strict": ("limbeck.render_structure:STRICT", "the parts between tags, the reply shown as a form to fill in"),
+        "steps": ("limbeck.render_structure:STEPS", "reasons first, then the answer, which is read off the end"),
+        "full": ("limbeck.render_structure:FULL", "role, details, form and tags; the reply is the answer alone"),
+        "full-steps": ("limbeck.render_structure:FULL_STEPS", "all five levers: role, details, form, steps, tags"),
+        "turns": ("limbeck.render_structure:TURNS", "demonstrations as turns of a talk, not as one text"),
+        "sandwich": ("limbeck.render_structure:SANDWICH", "the instruction before the input and again after it, under headings"),
     },
     "metrics": {
         "accuracy": ("limbeck.metrics.labels:ACCURACY", "share of rows answered right"),
@@ -57,6 +76,10 @@ SHELVES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "retrievers": {
         "docs": ("limbeck.contexts.search:PassageIndex", "rag:k with --docs DIR: BM25 and embeddings, fused by reciprocal rank"),
+    },
+    "embedders": {
+        "openai": ("limbeck.teachers.embeddings:open_embedder", "any OpenAI-compatible /v1/embeddings: http://host/v1#model, openai:MODEL"),
+        "local": ("limbeck.engine.embed:Encoder", "an encoder in this process: minilm, a hub id, or a folder"),
     },
     "filters": {
         "declined": ("limbeck.curate.checks:declined", "rows that are a teacher's refusal instead of a row"),

@@ -1,7 +1,7 @@
-"""What a candidate is shown: demonstrations from the training rows, for prompts of a local base and for students alike.
+"""What computes on this machine is shown demonstrations in its rows, a prompted base and a student alike.
 
-A prompt of a teacher takes its picker as it is (FitJob.shots). What computes on this machine reads them in its rows: a student is
-trained with demonstrations before each row, never the row itself, and both are served with the same picker."""
+A prompt of a teacher takes its picker as it is (FitJob.shots). A student is trained with demonstrations before each row, never the
+row itself (no picker shows a row to itself), and both are served with the same picker as they were measured with."""
 
 from __future__ import annotations
 
@@ -9,58 +9,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from limbeck import registry
-from limbeck.engine.demonstrator import Demonstrator, Picker
+from limbeck.contexts.shots import NUMBERS
+from limbeck.demonstrating import Shots
+from limbeck.engine.demonstrator import Demonstrator
 from limbeck.registry import Fitted
-from limbeck.types import Example, Recipe, Task
+from limbeck.types import Example, Recipe
 
 ALIKE = ("random", "many")  # pickers that show every input the same rows
 
 
-def shows(recipe: Recipe) -> bool:
-    return recipe.context.partition(":")[0] in ("few", "many")
-
-
 def picker_of(recipe: Recipe) -> tuple[str, int]:
-    """(name on the shelf `contexts`, k) of few:k[:name]."""
-    _, k, *rest = recipe.context.split(":")
-    return (rest[0] if rest else "random"), int(k)
+    """(name on the shelf `contexts`, k) of few:k[:name]; many is a picker of its own, of all that it holds."""
+    name, *rest = recipe.context.split(":")
+    if name == "many":
+        return name, 0
+    return (rest[1] if len(rest) > 1 else "random"), int(rest[0])
 
 
-def make_picker(task: Task, recipe: Recipe, rows: Sequence[Example], seed: int, more: int = 0) -> Picker:
-    """more: so many above k."""
-    name, k = picker_of(recipe)
-    return registry.take("contexts", name)(task, list(rows), k + more, seed)  # type: ignore[no-any-return]
+def shown(rows: Sequence[Example], shots: Shots) -> list[Example]:
+    """Each row with the demonstrations that inputs get."""
+    if len(rows) > 1:
+        shots.prepare(rows)
+    return [row.model_copy(update={"shots": tuple(shots(row)) or None}) for row in rows]
 
 
-def shown(task: Task, recipe: Recipe, rows: Sequence[Example], source: Sequence[Example], seed: int) -> list[Example]:
-    """Each row with demonstrations from `source`, as inputs get them; a row of the source with k others, none that says the same."""
-    name, k = picker_of(recipe)
-    pick, one_more = (make_picker(task, recipe, source, seed, more) for more in (0, 1))
-    own = {row.id for row in source}
-
-    def others(row: Example) -> Sequence[Example]:
-        if row.id not in own:
-            return pick(row)
-        found = [shot for shot in one_more(row) if shot.id != row.id and shot.input != row.input]
-        return found[:k] if name in ALIKE else found[-k:]
-
-    return [row.model_copy(update={"shots": tuple(others(row)) or None}) for row in rows]
-
-
-def wrap(task: Task, recipe: Recipe, fitted: Fitted, source: Sequence[Example], seed: int) -> Fitted:
+def wrap(recipe: Recipe, fitted: Fitted, shots: Shots, seed: int) -> Fitted:
     """The fitted predictor, shown demonstrations before it answers; what is saved holds them, or the rows they are picked from."""
     name, k = picker_of(recipe)
-    pick = make_picker(task, recipe, source, seed)
     alike = name in ALIKE
-    rows = list(pick(source[0])) if alike and source else list(source)
-    shown = Demonstrator(fitted.predictor, pick, "" if alike else name, k, seed, rows)
-    save = fitted.save
+    rows = list(shots.pick(Example(id="", input=""))) if alike else list(shots.pool)
+    values = {value.name: recipe.value(value.name, value.value) for value in NUMBERS.get(name, ())}
+    predictor = Demonstrator(fitted.predictor, shots, "" if alike else name, k, seed, rows, values)
+    save, prompt = fitted.save, fitted.prompt
+    sent = None if prompt is None else lambda row: prompt(shown([row], shots)[0])
     if save is None:
-        return replace(fitted, predictor=shown)
+        return replace(fitted, predictor=predictor, prompt=sent)
 
     def both(folder: Path) -> None:
         save(folder)
-        shown.save(folder)
+        predictor.save(folder)
 
-    return replace(fitted, predictor=shown, save=both)
+    return replace(fitted, predictor=predictor, prompt=sent, save=both)

@@ -161,6 +161,15 @@ def mcnemar_exact(b: int, c: int) -> float:
     return min(1.0, 2 * tail / (1 << n))
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values in the order given (Holm 1979): the smallest times n, the next times n - 1, ..., never falling, at most 1."""
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for taken, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        worst = max(worst, min(1.0, p_values[i] * (len(p_values) - taken)))
+        adjusted[i] = worst
+    return adjusted
+
+
 # ---- calibration -------------------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,9 @@ class Origin(Frozen):
 SYNTHETIC = frozenset({"generated", "teacher", "retrieved"})  # origins whose answer no person gave for this task
 
 
+KNOWLEDGE = frozenset({"document", "inferred"})  # origins of texts that answer nothing and are learnt as they stand
+
+
 class Example(Frozen):
     """One row. output None = not labelled. choices: this row's options (kind `choice`). confidence in [0, 1].
     answers: every answer that is right, where there are several (kind `text`). tests: a program that an answer has to pass.
@@ -195,6 +198,7 @@ class Prediction(Frozen):
     text: the canonical answer ("" unless status is ok). confidence in [0, 1]. scores: probability per allowed
     answer, where the predictor has them (at most the best ten). latency_ms: of this call alone, None where it was
     answered in a batch. cost_usd: what this call costs at the price given, None = unknown. detail: raw reply or error.
+    tokens_cached: of tokens_in, those that the provider had read before and billed as such.
     passages: where those stand that were looked up for it, in the order in which they were read.
     stopped: a written answer ended by itself (False: it was cut off), None where nothing was written or nobody said."""
 
@@ -204,6 +208,7 @@ class Prediction(Frozen):
     latency_ms: float | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+    tokens_cached: int | None = None
     cost_usd: float | None = None
     confidence: float | None = None
     scores: dict[str, float] | None = None
@@ -249,12 +254,14 @@ class Request(Frozen):
 class Reply(Frozen):
     """texts, finish: one per choice (finish: stop | length | ...). address: where the store keeps it, its first 16
     digits ("" = it came from no store). latency_ms: wall time of the request that
-    succeeded. tokens as the provider billed them; estimated: it named none, so they are characters / 4."""
+    succeeded. tokens as the provider billed them; estimated: it named none, so they are characters / 4. tokens_cached: of
+    tokens_in, those that it found in its prefix cache."""
 
     texts: tuple[str, ...]
     finish: tuple[str, ...]
     tokens_in: int = 0
     tokens_out: int = 0
+    tokens_cached: int = 0
     latency_ms: float = 0.0
     model: str = ""
     estimated: bool = False
@@ -262,15 +269,26 @@ class Reply(Frozen):
 
 
 class Price(Frozen):
-    """USD per million tokens in and out. source, date: where the figure was read, and when."""
+    """USD per million tokens in and out. usd_per_mtok_cached: of those in that the provider has cached, None = the full price.
+    source, date: where the figure was read, and when."""
 
     usd_per_mtok_in: float
     usd_per_mtok_out: float
     source: str = ""
     date: str = ""
+    usd_per_mtok_cached: float | None = None
 
-    def of(self, tokens_in: int, tokens_out: int) -> float:
-        return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6
+    def of(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> float:
+        return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6 - self.saved(tokens_cached)
+
+    def of_reply(self, reply: Reply) -> float:
+        return self.of(reply.tokens_in, reply.tokens_out, reply.tokens_cached)
+
+    def saved(self, tokens_cached: int) -> float:
+        """What the provider's cache took off the full price."""
+        if self.usd_per_mtok_cached is None:
+            return 0.0
+        return tokens_cached * (self.usd_per_mtok_in - self.usd_per_mtok_cached) / 1e6
 
 
 class Score(Frozen):
@@ -302,7 +320,8 @@ class Row(Frozen):
 
     state: ok | failed | skipped | partial. reason: why it is not ok. group: baseline | prompt | student.
     flops_per_call: of what computes on this machine, by limbeck.flops.
-    fitted_on: which rows its test predictions were trained on (train, or train+dev after the choice)."""
+    fitted_on: which rows its test predictions were trained on (train, or train+dev after the choice).
+    tokens_*_per_call: means over the test rows, what was asked again included."""
 
     recipe: str
     id: str
@@ -319,6 +338,9 @@ class Row(Frozen):
     latency_p95_ms: float | None = None
     throughput_rows_s: float | None = None
     usd_per_1000: float | None = None
+    tokens_in_per_call: float | None = None
+    tokens_out_per_call: float | None = None
+    tokens_cached_per_call: float | None = None
     break_even_calls: float | None = None
     flops_per_call: float | None = None
     size_mb: float | None = None
@@ -393,7 +415,9 @@ class Report(Frozen):
     sources: tuple[Source, ...] = ()
     curated: tuple[str, ...] = ()  # what curation did, in sentences
     retrieval: dict[str, Any] = {}  # see indexing.summary; {} where no candidate looks anything up
+    prompting: dict[str, Any] = {}  # see structuring.summary; {} where nothing is prompted
     rationales: dict[str, Any] = {}  # see reasoning.summary; {} where no candidate learns from rationales
+    knowledge: dict[str, Any] = {}  # see inferring.summary; {} where no candidate learns documents
 
 
 class Card(Frozen):
@@ -428,7 +452,9 @@ class Settings(Frozen):
     sources: where data sets are looked for. labeller: a second teacher, who labels what the first one wrote.
     votes: labelling requests per row; None: 3 for a made row, 1 for an unlabelled one. bases: so many base models of the
     catalogue enter as candidates, downloads allowed; 0 = where rows are made, the best that is here.
-    docs: a folder of documents that candidates with rag:k look things up in.
+    structure: how prompts are laid out, a name or a file. role, details: texts of the user's own for structures that have them.
+    docs: a folder of documents that candidates look things up in (rag:k), and learn. inferences_by: who writes what follows from
+    them: teacher | base | rules, None = the first there is. relations: declared ones, for the rules (augment.relations).
     rationales: whether the teacher sees a row's label when it is asked why. rationale_samples: completions per row."""
 
     prompt: str
@@ -443,6 +469,11 @@ class Settings(Frozen):
     votes: int | None = None
     bases: int = 0
     docs: str | None = None
+    structure: str | None = None
+    role: str | None = None
+    details: str | None = None
+    inferences_by: Literal["teacher", "base", "rules"] | None = None
+    relations: tuple[dict[str, Any], ...] = ()
     rationales: Literal["blind", "seen"] = "blind"
     rationale_samples: int = 1
     columns: dict[str, str] = {}

@@ -24,14 +24,19 @@ class Choice(Frozen):
     dev: dict[str, float] = {}
 
 
-def with_break_even(row: Row, rows: Sequence[Row], labels_usd: float, machine: float) -> Row:
-    """Calls after which the student has paid back its labels and its training, against the prompt that is best on dev."""
+def with_break_even(
+    row: Row, rows: Sequence[Row], labels_usd: float, machine: float, lower_is_better: bool = False, inferences_usd: float = 0.0
+) -> Row:
+    """Calls after which the student has paid back its labels, its inferences (where it learns any) and its training, against the
+    prompt that is best on dev."""
     prompts = [r for r in rows if r.group == "prompt" and r.usd_per_1000 and r.state == "ok"]
     if row.group != "student" or not prompts or row.usd_per_1000 is None:
         return row
-    rival = max(prompts, key=lambda r: (r.dev.value or 0) if r.dev else 0)
+    sign = -1 if lower_is_better else 1
+    rival = max(prompts, key=lambda r: sign * r.dev.value if r.dev and r.dev.value is not None else float("-inf"))
     saved = ((rival.usd_per_1000 or 0) - row.usd_per_1000) / 1000
-    one_off = (0.0 if "rows:gold" in row.recipe else labels_usd) + (row.train_s or 0) / 3600 * machine
+    inferred = inferences_usd if "+augment:" in row.recipe else 0.0
+    one_off = (0.0 if "rows:gold" in row.recipe else labels_usd) + inferred + (row.train_s or 0) / 3600 * machine
     return row.model_copy(update={"break_even_calls": one_off / saved if saved > 0 else None})
 
 

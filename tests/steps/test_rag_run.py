@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.testing.chat_server import ChatServer, completion
+from limbeck.testing.chat_server import ChatServer, completion, embeddings
 from tests.conftest import call_limbeck
 
 PROMPT = "---\nkind: text\n---\nSay which town the thing is made in. Answer with the town alone.\n"
@@ -99,6 +99,60 @@ def test_the_index_lies_in_the_run_folder_and_nothing_of_the_run_is_in_it(asked)
     index = out / "2-index" / "docs"
     assert {"passages.json", "passages.jsonl", "passages-vectors.npy"} <= {p.name for p in index.iterdir()}
     assert not (index / "passages-left-out.json").exists() or json.loads((index / "passages-left-out.json").read_text()) == {}
+
+
+@pytest.fixture(scope="module")
+def by_endpoint(given, tmp_path_factory) -> tuple[Path, dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """(run folder, report, report of the same command again, what the server was asked): one endpoint answers, embeds and reranks."""
+    out = tmp_path_factory.mktemp("endpoint") / "run"
+
+    def answers(body: dict[str, Any]) -> Any:
+        if "input" in body:
+            return 200, embeddings(
+                body["input"], lambda text: [text.lower().count(c) + 0.1 for c in "abcdefghijklmnop"], 5 * len(body["input"])
+            )
+        asked = body["messages"][-1]["content"]
+        thing = re.search(r"where is the (\w+) made\?\s*\nIds:$", asked)
+        if thing is None:
+            return reads_passages(body)
+        parts = asked.split('<passage id="')[1:]
+        if thing[1].endswith("lamp"):
+            return 200, completion("I would rather not.")
+        return 200, completion(json.dumps({"ids": [int(p.partition('"')[0]) for p in parts if thing[1] in p]}))
+
+    with ChatServer(answers) as server:
+        numbers = f"embedder={server.address}#letters,embedder_price=1,rerank=5,retrieval=meaning"
+        more = ["--candidates", "prompt+rag:1@teacher", "--set", numbers]
+        report = run(given, out, f"{server.address}#reader", *more)
+        sent = len(server.bodies)
+        again = run(given, out, f"{server.address}#reader", *more)
+        assert len(server.bodies) == sent, "the same command again asked again"
+        return out, report, again, server.bodies
+
+
+def test_an_endpoint_embeds_and_a_teacher_reranks_within_the_budget_and_on_the_ledger(by_endpoint):
+    _, report, again, bodies = by_endpoint
+    spent = report["ledger"]["by_purpose"]
+    assert spent["embeddings"]["spent_usd"] > 0 and spent["rerank"]["spent_usd"] > 0
+    assert report["ledger"]["spent_usd"] == pytest.approx(sum(one["spent_usd"] for one in spent.values()))
+    assert again["ledger"] == report["ledger"]
+    texts = [text for body in bodies if "input" in body for text in body["input"]]
+    passages = [text for text in texts if " is made in " in text]
+    assert len(passages) == 40 and len(set(passages)) == 40, "each passage is embedded once"
+
+
+def test_reranking_has_a_line_of_its_own_and_what_fell_back_is_counted(by_endpoint):
+    out, report, *_ = by_endpoint
+    ways = {one["way"]: one for one in report["retrieval"]["measured"]}
+    assert ways["reranked"]["n"] == ways["meaning"]["n"]
+    test = json.loads((out / "2-splits.json").read_text())["test"]["ids"]
+    lamps = sum(i.endswith("lamp") for i in test)
+    assert report["retrieval"]["reranked"]["rows"] == len(test) and report["retrieval"]["reranked"]["fell_back"] >= lamps
+    said = " ".join(report["retrieval"]["said"])
+    assert "Reranked by the teacher" in said and "was sent the text of the documents" in said
+    assert "reranked by the teacher" in (out / "5-report.md").read_text()
+    (row,) = report["rows"]
+    assert row["test"]["value"] >= ways["meaning"]["recall@1"]["value"], "what stands first after reranking is read"
 
 
 def test_a_planted_row_of_test_is_kept_out_of_the_index_and_told(given, asked, tmp_path):

@@ -195,7 +195,9 @@ def test_a_german_prompt_is_translated_by_the_teacher_or_a_note_says_that_nobody
     jsonl(tree / "maths" / "train.jsonl", [{"question": f"What is {i} and {i}?", "answer": str(2 * i)} for i in range(9)])
     (tree / "maths" / "README.md").write_text("# Sums\n\nArithmetic for children with the result of each sum.\n")
     prompt = tmp_path / "prompt.md"
-    prompt.write_text("Löse die Rechenaufgabe und gib nur das Ergebnis an. Antworte mit einer Zahl.\n\nEingabe: drei und vier\nAusgabe: 7\n")
+    prompt.write_text(
+        "Löse die Rechenaufgabe und gib nur das Ergebnis an. Antworte mit einer Zahl.\n\nEingabe: drei und vier\nAusgabe: 7\n"
+    )
     command = ("find", "data", prompt, "--source", f"folder:{tree}", "--json")
     alone = json.loads(limbeck(*command).stdout)
     assert any("no teacher to translate" in text for text in alone["said"])

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from limbeck import indexing, recipes, render
+from limbeck import indexing, recall, recipes, render
 from limbeck.contexts.passages import build
 from limbeck.curate.leak_docs import told
-from limbeck.engine.reader import Reader
+from limbeck.engine.reader import Reader, cited
 from limbeck.errors import UsageError
 from limbeck.estimate import expected_passages
 from limbeck.log import Log
@@ -120,17 +120,17 @@ ROWS = [
 
 def test_the_right_passage_is_the_one_that_is_named_or_that_alone_has_the_answer(shop):
     passages = [(p.document, p.shown) for p in shop.passages()]
-    assert indexing.gold_passages(TEXT, ROWS, passages) == [{0}, {2}, set(), {0, 1}, {1}]
-    assert indexing.gold_passages(LABEL, ROWS[:3], passages) == [set()] * 3, "a label's name in a text says nothing"
+    assert recall.gold_passages(TEXT, ROWS, passages) == [{0}, {2}, set(), {0, 1}, {1}]
+    assert recall.gold_passages(LABEL, ROWS[:3], passages) == [set()] * 3, "a label's name in a text says nothing"
 
 
 def test_recall_and_reciprocal_rank_by_hand(shop):
-    found = indexing.measure(shop, TEXT, ROWS, [(p.document, p.shown) for p in shop.passages()])
+    found = recall.measure(shop, TEXT, ROWS, [(p.document, p.shown) for p in shop.passages()])
     (words,) = found["ways"]
     assert "known for 4 of 5 test rows (2 by the column passage, 2 because" in found["gold"]
     assert words["way"] == "words" and words["n"] == 4
     assert words["recall@1"]["value"] == 0.75 and words["mrr"] == 0.75, "the fifth asks for one and names another"
-    assert indexing.figures([1, 2, None, 4]) == {
+    assert recall.figures([1, 2, None, 4]) == {
         "n": 4,
         "mrr": pytest.approx((1 + 1 / 2 + 1 / 4) / 4),
         "recall@1": {"value": 0.25, "low": pytest.approx(0.0456, abs=1e-3), "high": pytest.approx(0.6994, abs=1e-3)},
@@ -140,7 +140,7 @@ def test_recall_and_reciprocal_rank_by_hand(shop):
 
 
 def test_retrieval_that_cannot_be_measured_says_why(shop):
-    found = indexing.measure(shop, LABEL, ROWS[:3], [(p.document, p.shown) for p in shop.passages()])
+    found = recall.measure(shop, LABEL, ROWS[:3], [(p.document, p.shown) for p in shop.passages()])
     assert found["ways"] == [] and "column passage" in found["gold"]
 
 
@@ -163,6 +163,23 @@ def test_a_reader_cites_what_it_read_and_says_where_the_answer_stands(shop):
     assert first.detail == "the answer stands in [1]" and first.latency_ms >= 1.0
     assert nothing.text == "nothing" and nothing.passages == () and nothing.detail == ""
     assert [p.text for p in reader.predict([ROWS[1].blind(), ROWS[0].blind()])] == ["Jena", "Ulm"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept", "said"),
+    [
+        ("Ulm [1]", "Ulm", "it cites [1]"),
+        ("It is made in Ulm. [2, 1].", "It is made in Ulm.", "it cites [2] [1]"),
+        ("Ulm [1] [7]", "Ulm", "it cites [1]; there is no passage [7]"),
+        ('Ulm <passage id="3">', "Ulm", "there is no passage [3]"),
+        ("x[1]", "x[1]", ""),
+        ("[1]", "[1]", ""),
+        ("Ulm [1] it is", "Ulm [1] it is", ""),
+    ],
+)
+def test_of_the_passages_that_an_answer_names_only_those_count_that_there_are(answer, kept, said):
+    assert cited(answer, 2) == (kept, said)
+    assert cited(answer, 0) == (answer, ""), "without passages it is a part of the answer"
 
 
 # ---- the rows ----------------------------------------------------------------------------------------------------------------

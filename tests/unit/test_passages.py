@@ -210,3 +210,35 @@ def test_with_more_time_another_day_the_passages_are_embedded_after_all(docs, tm
     assert not build(tmp_path / "index", docs, embed=Embed(), budget_s=0.0).facts["meaning"]
     assert not build(tmp_path / "index", docs, embed=Embed(), budget_s=0.0).facts["meaning"], "the same again"
     assert build(tmp_path / "index", docs, embed=Embed(), budget_s=60.0).facts["meaning"]
+
+
+# ---- BM25 in bounded memory --------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_those_of_bm25s_however_many_blocks_they_are_counted_in(tmp_path, monkeypatch):
+    import bm25s
+
+    from limbeck.contexts import words
+
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"w{n}" for n in np.minimum(rng.zipf(1.3, rng.integers(0, 40)), 500)) for _ in range(300)] + ["", "?!"]
+    monkeypatch.setattr(words, "BLOCK", 700)
+    words.index_words(tmp_path, texts)
+    ours = bm25s.BM25.load(str(tmp_path), mmap=True, show_progress=False, **words.NAMES)
+    theirs = bm25s.BM25(k1=words.K1, b=words.B)
+    theirs.index([words_of(text) for text in texts], show_progress=False)
+    for query in (["w1"], ["w1", "w7", "w7"], ["w3", "w500", "w12"]):
+        assert ours.get_scores(query) == pytest.approx(theirs.get_scores(query), rel=1e-6)
+    assert not list(tmp_path.glob(".words-*")), "what was counted on the way is gone"
+
+
+def test_words_that_most_passages_hold_are_not_looked_up_unless_there_are_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("limbeck.contexts.search.COMMON_LEAST", 2)
+    (tmp_path / "docs").mkdir()
+    for i in range(9):
+        (tmp_path / "docs" / f"{i}.txt").write_text(f"the thing number{i} of the house {'the ' * i}")
+    index = build(tmp_path / "index", tmp_path / "docs")
+    ids = index.words.get_tokens_ids(["the", "number3", "house"])
+    assert list(index.telling(ids)) == index.words.get_tokens_ids(["number3"])
+    assert list(index.telling(ids[:1])) == ids[:1]
+    assert len(index.by_words("the number3", 9)) == 1 and len(index.by_words("the", 9)) == 9

@@ -85,4 +85,6 @@ def test_the_axis_of_a_share_goes_no_further_than_one_nor_below_nothing(values: 
     drawn = str(curves([("", points)], "t", "rows", "dev", lambda rows: f"{rows:g} rows", "n", at_most_one=True))
     ticks = [float(n) for n in re.findall(r">(-?\d+(?:\.\d+)?)</text>", drawn)]
     assert len(ticks) > 2 and min(ticks) >= 0 and max(ticks) <= 1
-    assert "1.05" in str(curves([("", [(1, 1.0), (2, 1.05)])], "t", "x", "y", str, "n", at_most_one=True)), "what is more than one is no share"
+    assert "1.05" in str(curves([("", [(1, 1.0), (2, 1.05)])], "t", "x", "y", str, "n", at_most_one=True)), (
+        "what is more than one is no share"
+    )

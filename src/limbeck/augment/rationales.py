@@ -132,7 +132,7 @@ def take_in(
         counts[type(outcome).__name__.lower()] += 1
         return
     if price is not None:
-        one.cost_usd = (one.cost_usd or 0.0) + price.of(outcome.tokens_in, outcome.tokens_out)
+        one.cost_usd = (one.cost_usd or 0.0) + price.of_reply(outcome)
     origin = Origin(
         kind="teacher",
         source=one.row.origin.source,

@@ -21,6 +21,8 @@ COMMANDS = {
     "label": ("limbeck.cli.label:label", "Label rows of a run by hand, most worth it first."),
     "judge": ("limbeck.cli.judge:judge", "A model's opinion of the answers, apart from the report."),
     "predict": ("limbeck.cli.predict:predict", "Answer new rows with a student."),
+    "prompt": ("limbeck.cli.prompt:prompt", "Which structure of a prompt is best, tried on dev rows."),
+    "advise": ("limbeck.cli.advise:advise", "What to try first: prompting, retrieval or training, and why."),
     "find": ("limbeck.cli.find:find", "Data sets or base models that fit a prompt."),
     "list": ("limbeck.cli.shelf:list_", "What there is: adapters, metrics, teachers, ..."),
     "info": ("limbeck.cli.shelf:info", "One thing from a shelf, whole; `info recipes` for the grammar."),

@@ -18,7 +18,9 @@ TEACHER = click.option(
     metavar="SPEC",
     help="http://host:port/v1#model, a model name, local:<hub id or path>, recorded:<file.jsonl>; openai-batch:MODEL at half the price, within a day.",
 )
-PRICE = click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
+PRICE = click.option(
+    "--price", metavar="IN/OUT[/CACHED]", help="USD per million tokens of the teacher; CACHED: of those in that its cache holds."
+)
 LABELLER = click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
 LABELLER_PRICE = click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
 RETRIEVE = click.option(
@@ -38,7 +40,18 @@ SEED = click.option("--seed", type=int, help="Same seed, same rows, same run, on
 MACHINE = click.option("--json", "machine", is_flag=True, help="JSON on stdout, for machines.")
 
 DOCS = click.option(
-    "--docs", metavar="DIR", help="Documents for candidates that look things up (rag:k): Markdown, text, HTML, PDF, DOCX, CSV, JSONL."
+    "--docs",
+    metavar="DIR",
+    help="Documents that candidates look things up in (rag:k) or learn: Markdown, text, HTML, PDF, DOCX, CSV, JSONL.",
+)
+EMBEDDER = click.option(
+    "--embedder",
+    metavar="SPEC",
+    help="Whose embeddings search --docs by meaning: minilm, a hub id, a folder, or http://host/v1#model, openai:MODEL (default minilm).",
+)
+
+STRUCTURE = click.option(
+    "--structure", metavar="NAME|FILE", help="How prompts are laid out: limbeck list structures, or the file of limbeck prompt tune."
 )
 
 PATHS = ("dev", "test", "unlabelled", "docs")
@@ -54,6 +67,12 @@ KNOWN = (
     "votes",
     "bases",
     "docs",
+    "structure",
+    "role",
+    "details",
+    "embedder",
+    "inferences_by",
+    "relations",
     "rationales",
     "rationale_samples",
     "columns",
@@ -112,6 +131,11 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             votes=whole(options, "votes", 3, 1) if options.get("votes") is not None else None,
             bases=whole(options, "bases", 0, 0),
             docs=options.get("docs"),
+            structure=options.get("structure"),
+            role=options.get("role"),
+            details=options.get("details"),
+            inferences_by=options.get("inferences_by"),
+            relations=tuple(options.get("relations") or ()),
             rationales=options.get("rationales") or "blind",
             rationale_samples=whole(options, "rationale_samples", 1, 1),
             columns=pairs(options.get("columns"), "--columns input=question,output=answer"),
@@ -124,7 +148,8 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             budget_s=seconds,
             seed=int(options.get("seed") or 0),
             threads=int(options["threads"]) if options.get("threads") else None,
-            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()},
+            overrides={k: plain(v) for k, v in pairs(options.get("set"), "--set lr=1e-4").items()}
+            | ({"embedder": str(options["embedder"])} if options.get("embedder") else {}),
             require_win=bool(options.get("require_win")),
         )
     except (TypeError, ValueError) as error:
@@ -153,6 +178,8 @@ def beside(options: dict[str, Any], folder: Path) -> None:
     for name in PATHS:
         if options.get(name):
             options[name] = near(str(options[name]))
+    if options.get("structure") and (folder / str(options["structure"])).is_file():
+        options["structure"] = near(str(options["structure"]))
     for name in ("teacher", "labeller"):
         for prefix in ("recorded:", "local:."):
             if str(options.get(name) or "").startswith(prefix):

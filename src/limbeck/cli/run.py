@@ -25,6 +25,11 @@ from limbeck.cli import options
 @options.VOTES
 @click.option("--bases", type=int, metavar="N", help="So many base models that fit enter as candidates, downloads allowed.")
 @options.DOCS
+@options.STRUCTURE
+@options.EMBEDDER
+@click.option(
+    "--inferences-by", type=click.Choice(["teacher", "base", "rules"]), help="Who writes what follows from the documents (augment:*)."
+)
 @click.option(
     "--rationales", type=click.Choice(["blind", "seen"]), help="Whether the teacher sees a row's label when asked why (default blind)."
 )

@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,14 @@ def find_files(folder: Path) -> list[Path]:
         have = f"it holds {', '.join(path.name for path in found[:8]) or 'nothing'}"
         raise UsageError(f"no document in {folder} can be read", have, f"files that are read: {', '.join(READERS)}")
     return found
+
+
+def named_files(docs: Path, ignore: Sequence[Path] = ()) -> list[tuple[Path, str]]:
+    """(file, its path below the folder, with /) of each; ignore: files and folders that are no documents. Raises as find_files."""
+    apart = [path.resolve() for path in ignore]
+    root = docs if docs.is_dir() else docs.parent
+    files = [f for f in find_files(docs) if not any(f.resolve().is_relative_to(path) for path in apart)]
+    return [(path, path.relative_to(root).as_posix()) for path in files]
 
 
 def read_document(path: Path, name: str) -> Document:

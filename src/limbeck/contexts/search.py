@@ -5,7 +5,6 @@ Arrays are mapped and passages read when they are asked for. No pickle."""
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limbeck import registry
 from limbeck.contexts.chunks import Passage
+from limbeck.contexts.words import NAMES, words_of
 from limbeck.errors import ModelError, UsageError
 from limbeck.need import need
 from limbeck.run import room_on_disk, write_json
@@ -24,18 +25,28 @@ if TYPE_CHECKING:
 
 MANIFEST, LEFT_OUT = "passages.json", "passages-left-out.json"
 WAYS = ("fused", "words", "meaning")
-K = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
+K = 5  # of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009, who took 60 for many rankings of TREC); tuned, see bench/contexts
+COMMON, COMMON_LEAST = 0.3, 100  # a query's word in more than this share of the passages, and in more than so many, tells nothing
 DEPTH = 100  # so many of each ranking are fused
-NAMES = {
-    "data_name": "passages-words-data.npy",
-    "indices_name": "passages-words-indices.npy",
-    "indptr_name": "passages-words-indptr.npy",
-    "vocab_name": "passages-words-vocab.json",
-    "params_name": "passages-words-params.json",
-    "nnoc_name": "passages-words-nnoc.npy",
-}
 
-Embed = Callable[[Sequence[str]], "np.ndarray"]  # n texts -> (n, d), rows of length 1
+# n texts -> (n, d), rows of length 1, or nothing but zeros where one was declined. It may have an `identity`: what an index
+# remembers, so that no other model's queries are compared with its passages; `passages`: of texts that are asked for once; and
+# `block`: so many of them at a time.
+Embed = Callable[[Sequence[str]], "np.ndarray"]
+
+
+def identity_of(embed: Embed | None) -> str:
+    return str(getattr(embed, "identity", ""))
+
+
+def open_embedder(spec: str) -> Embed:
+    """An address or openai:MODEL is an endpoint's, anything else a base of ours, a hub id or a folder."""
+    embed: Embed = registry.take("embedders", "openai" if is_endpoint(spec) else "local")(spec)
+    return embed
+
+
+def is_endpoint(spec: str) -> bool:
+    return spec.startswith(("http://", "https://", "openai:"))
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,7 @@ class PassageIndex:
 
     def __init__(self, folder: Path, embed: Embed | None = None):
         """embed: of queries, None = the encoder that the index was built with. Raises ModelError where it is damaged."""
-        self.folder, self._embed = folder, embed
+        self.folder, self._embed, self.common = folder, embed, COMMON
         try:
             self.facts: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
             left = folder / LEFT_OUT
@@ -65,7 +76,8 @@ class PassageIndex:
     @property
     def digest(self) -> str:
         """Of all that decides what a search finds."""
-        return sha_of([self.facts["digest"], self.facts["embedder"], self.facts["meaning"], sorted(self.left_out)])
+        how = [K, DEPTH, COMMON, COMMON_LEAST]
+        return sha_of([self.facts["digest"], self.facts["identity"], self.facts["meaning"], sorted(self.left_out), how])
 
     def passage(self, number: int) -> Passage:
         start, end = int(self.offsets[number]), int(self.offsets[number + 1])
@@ -109,11 +121,17 @@ class PassageIndex:
 
     def by_words(self, query: str, n: int, hidden: Collection[int] = ()) -> list[Hit]:
         """BM25; a passage without a word of the query is no hit."""
-        known = self.words.get_tokens_ids(words_of(query))
+        known = self.telling(self.words.get_tokens_ids(words_of(query)))
         if not known:
             return []
         scores = self.words.get_scores_from_ids(known)
         return best(scores, n, hidden, above=0.0)
+
+    def telling(self, words: Sequence[int]) -> Sequence[int]:
+        """Without those that so many passages hold that they tell none from the others, in whatever language, and would take
+        longest to look up; all of them where there are no others."""
+        starts, most = self.words.scores["indptr"], max(COMMON_LEAST, self.common * len(self))
+        return [word for word in words if starts[word + 1] - starts[word] <= most] or words
 
     def by_meaning(self, queries: Sequence[str], n: int, hidden: Sequence[Collection[int]]) -> list[list[Hit]]:
         """Cosine. Raises UsageError where the index has no embeddings."""
@@ -121,15 +139,28 @@ class PassageIndex:
             raise UsageError("this index has no embeddings", self.facts["why"] or "words alone", "--set retrieval=words")
         if not queries:
             return []
-        vectors = self.embed_queries(queries)
-        return [best((self.vectors @ vector).round(6), n, gone) for vector, gone in zip(vectors, hidden, strict=True)]
+        vectors = self.embed(queries)
+        if vectors.any() and vectors.shape[1] != self.vectors.shape[1]:
+            raise self.another_embedder(f"{vectors.shape[1]} numbers per text, and the passages have {self.vectors.shape[1]}")
+        return [
+            best((self.vectors @ vector).round(6), n, gone) if vector.any() else []  # one that was declined means nothing
+            for vector, gone in zip(vectors, hidden, strict=True)
+        ]
 
-    def embed_queries(self, queries: Sequence[str]) -> np.ndarray:
-        if self._embed is not None:
-            return self._embed(queries)
-        from limbeck.engine.embed import embed
+    @cached_property
+    def embed(self) -> Embed:
+        """Of queries: the embedder of the passages. Raises UsageError where it is another one."""
+        embed = self._embed or open_embedder(self.facts["embedder"])
+        if (built := self.facts["identity"]) and identity_of(embed) != built:
+            raise self.another_embedder(f"{identity_of(embed) or 'one without a name'}, and the passages {built}")
+        return embed
 
-        return embed(queries, self.facts["embedder"], cached=len(queries) > 1)  # one alone is told what it costs
+    def another_embedder(self, queries: str) -> UsageError:
+        return UsageError(
+            "the queries would be embedded by another model than the passages were",
+            f"queries: {queries} ({self.facts['embedder']})",
+            "the embedder that the index was built with, or build it again with --docs DIR",
+        )
 
     @cached_property
     def words(self) -> Any:
@@ -166,18 +197,13 @@ def best(scores: np.ndarray, n: int, hidden: Collection[int] = (), above: float 
     return [Hit(int(i), float(scores[i])) for i in order]
 
 
-def fuse(*rankings: Sequence[int], k: int = K) -> list[Hit]:
-    """Sum over rankings of 1 / (k + rank), ranks from 1; what a ranking does not hold gets nothing from it."""
+def fuse(*rankings: Sequence[int], k: int = K, weights: Sequence[float] = ()) -> list[Hit]:
+    """Sum over rankings of weight / (k + rank), ranks from 1; what a ranking does not hold gets nothing from it. No weights: all 1."""
     total: dict[int, float] = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
         for rank, number in enumerate(ranking, 1):
-            total[number] = total.get(number, 0.0) + 1 / (k + rank)
+            total[number] = total.get(number, 0.0) + weight / (k + rank)
     return [Hit(number, score) for number, score in sorted(total.items(), key=lambda item: (-item[1], item[0]))]
-
-
-def words_of(text: str) -> list[str]:
-    """Lower-cased letters and digits; no stemming, no stop words: documents are of any language."""
-    return re.findall(r"\w+", text.lower())
 
 
 def passage_from(line: dict[str, Any]) -> Passage:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from limbeck.curate.clean import key_text, shingles, similar_between, words_of
+from limbeck.errors import LimbeckError
 from limbeck.types import Example, Frozen
 
 
@@ -53,6 +54,53 @@ def remove_leaks(
         gone[leak.where].add(leak.other_id)
     kept = {where: [row for row in rows if row.id not in gone[where]] for where, rows in others.items()}
     return kept, {where: len(rows) - len(kept[where]) for where, rows in others.items()}, found
+
+
+class HeldOut:
+    """The rows of dev and test, none of which may be shown as a demonstration. splits: {name: rows}."""
+
+    def __init__(self, splits: Mapping[str, Sequence[Example]]):
+        self.ids: dict[str, tuple[str, str]] = {}  # id -> (split, id)
+        self.texts: dict[tuple[str, ...], tuple[str, str]] = {}
+        for where, rows in splits.items():
+            for row in rows:
+                self.ids.setdefault(row.id, (where, row.id))
+                self.texts.setdefault(words_of(key_text(row)), (where, row.id))
+        self.rows = [row for rows in splits.values() for row in rows]
+        self.checked: dict[str, Example] = {}  # training rows that were looked at already
+
+    def among(self, rows: Sequence[Example]) -> list[tuple[Example, str, str]]:
+        """(row, split, id there) of each that is a held-out row: the same id, or the same text, case and punctuation aside."""
+        found = []
+        for row in rows:
+            if self.checked.get(row.id) is row:
+                continue
+            if row.input and (hit := self.ids.get(row.id) or self.texts.get(words_of(key_text(row)))):
+                found.append((row, *hit))
+            else:
+                self.checked[row.id] = row
+        return found
+
+    def without(self, rows: Sequence[Example]) -> list[Example]:
+        """The rows that are no copies of held-out ones."""
+        gone = {id(row) for row, *_ in self.among(rows)}
+        return [row for row in rows if id(row) not in gone]
+
+    def guarding(self, pick: Callable[[Example], Sequence[Example]]) -> Callable[[Example], Sequence[Example]]:
+        """The same picker; raises LimbeckError where it would show a held-out row."""
+
+        def guarded(example: Example) -> Sequence[Example]:
+            shown = pick(example)
+            if found := self.among(shown):
+                row, where, other = found[0]
+                raise LimbeckError(
+                    f"a {where} row was about to be shown as a demonstration",
+                    f"row {row.id}, which is {other} of {where}, for the input of row {example.id}",
+                    "demonstrations come from training rows alone: a picker of a plug-in shows others, or a row was planted",
+                )
+            return shown
+
+        return guarded
 
 
 def nearest_rows(row: Example, others: Sequence[Example], k: int) -> list[tuple[Example, float]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,25 @@ def embed(texts: Sequence[str], base: str = "minilm", max_length: int | None = N
             keep(loaded.sha, length, fresh, vectors)
         kept.update(zip(fresh, vectors, strict=True))
     return np.stack([kept[text] for text in texts]) if texts else np.zeros((0, loaded.hidden_size), np.float32)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A base as the embedder of an index: texts -> (n, d), rows of length 1. name: on the shelf, a hub id, or a folder."""
+
+    name: str
+
+    @property
+    def identity(self) -> str:
+        """Of its weights: a folder that holds others is another embedder."""
+        return load_base(self.name, shared=True).sha
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        return embed(texts, self.name, cached=len(texts) > 1)  # one alone is told what it costs
+
+    def passages(self, texts: Sequence[str]) -> np.ndarray:
+        """Of texts that the index keeps itself."""
+        return embed(texts, self.name, cached=False)
 
 
 @torch.inference_mode()

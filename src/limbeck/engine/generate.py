@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
 from limbeck.engine.device import pick_device
-from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, context_tokens, load_base
+from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, context_of, load_base
 from limbeck.engine.score import takes_prompt_mask
 from limbeck.engine.tokens import answer_end, chat_text, pad, pad_id, prompt_ids
 from limbeck.errors import UsageError
@@ -76,7 +76,7 @@ class Generator:
     def __init__(self, base: Base):
         self.base, self.tokenizer = base, base.tokenizer
         self.model = base.model.to(pick_device()).eval()
-        self.context_tokens = context_tokens("", self.model.config)
+        self.context_tokens = context_tokens(self.model)
 
     def reply(
         self, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0, n: int = 1, seed: int | None = None
@@ -106,6 +106,11 @@ class Generator:
 
     def prompt_ids(self, prompt: str) -> list[int]:
         return prompt_ids(self.tokenizer, self.base.family, prompt)
+
+
+def context_tokens(model: Any) -> int:
+    """How many tokens it can hold, as its config says; 512 where that says nothing."""
+    return context_of("", model.config)
 
 
 # ---- decoding --------------------------------------------------------------------------------------------------------
@@ -144,7 +149,8 @@ def decode(
 ) -> list[Decoded]:
     """One text per prompt, in order. constraint: what may be written at all (engine.schema). seeds: of the draws, one per
     prompt; without them a row's tokens are its seed. lead: what an encoder-decoder's answer begins with and need not write;
-    stop: tokens that end an answer as its end token does; until: texts that do. The batch is padded left, whatever the tokenizer says, since a causal
+    stop: tokens that end an answer as its end token does. until: texts behind which nothing more is written; they stay in the
+    text. The batch is padded left, whatever the tokenizer says, since a causal
     model writes on at the right end; padding is masked, so neighbours change nothing."""
     input_ids, attention_mask = pad(prompts, pad_id(tokenizer), left=True)
     inputs = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
@@ -153,7 +159,7 @@ def decode(
     start = 1 + len(lead) if family == SEQ2SEQ else input_ids.shape[1]  # the decoder begins with its start token
     if lead:
         inputs["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id, *lead]] * len(prompts), device=model.device)
-    stopping = StoppingCriteriaList(([Behind(start, stop)] if stop else []) + ([Until(tokenizer, start, until)] if until else []))
+    stopping = StoppingCriteriaList(([Behind(start, stop)] if stop else []) + ([Said(start, tokenizer, until)] if until else []))
     ends = end_ids(model, tokenizer)
     mask = None if constraint is None else constraint.processor(start, ends, max_tokens)
     processors: list[LogitsProcessor] = [] if mask is None else [mask]
@@ -168,8 +174,8 @@ def decode(
         end = next((i for i, token in enumerate(row) if token in ends), None)
         at, size = (end, 1) if (mark := find(row[:end], stop)) is None else (mark, len(stop))
         written = row[:at]
-        text, over = before(tokenizer.decode(written, skip_special_tokens=True), until)
-        cut = (at is None and not over) or (mask is not None and mask.was_closed(written))
+        text = tokenizer.decode(written, skip_special_tokens=True).strip()
+        cut = (at is None and not any(said in text for said in until)) or (mask is not None and mask.was_closed(written))
         found.append(Decoded(text, "length" if cut else "stop", len(written) + (0 if at is None else size), tuple(written)))
     return found
 
@@ -180,22 +186,10 @@ def find(row: Sequence[int], marks: Sequence[int]) -> int | None:
     return next((i for i in places if list(row[i : i + len(marks)]) == list(marks)), None)
 
 
-def before(text: str, marks: Sequence[str]) -> tuple[str, bool]:
-    """(what stands before the first of the marks, blanks around it taken off; whether there is one)."""
-    places = [at for mark in marks if (at := text.find(mark)) >= 0]
-    return text[: min(places, default=None)].strip(), bool(places)
-
-
-class Until(StoppingCriteria):
-    """A row is done when one of these texts stands in what it has written."""
-
-    def __init__(self, tokenizer: Any, start: int, texts: Sequence[str]):
-        self.tokenizer, self.start, self.texts = tokenizer, start, texts
-
-    def __call__(self, input_ids: Tensor, scores: Any, **more: Any) -> Tensor:
-        """input_ids (B, T) so far -> (B,) done."""
-        written = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
-        return torch.tensor([before(text, self.texts)[1] for text in written], device=input_ids.device)
+def up_to(text: str, marks: Sequence[str]) -> str:
+    """What stands before the first of the marks, blanks around it taken off; the blanks before the text are gone already."""
+    places = [at for mark in marks if (at := 0 if text.startswith(mark.strip()) else text.find(mark)) >= 0]
+    return text[: min(places, default=None)].strip()
 
 
 class Behind(StoppingCriteria):
@@ -209,6 +203,19 @@ class Behind(StoppingCriteria):
         written = input_ids[:, self.start :]
         last = written[:, -len(self.marks) :].tolist()
         return torch.tensor([row == self.marks for row in last], device=input_ids.device)
+
+
+class Said(StoppingCriteria):
+    """A row is done when one of these texts stands in what was written from `start` on."""
+
+    def __init__(self, start: int, tokenizer: Any, until: Sequence[str]):
+        self.start, self.tokenizer, self.until = start, tokenizer, until
+        self.reach = max(len(text.encode()) for text in until) + 1  # tokens: none is shorter than a byte
+
+    def __call__(self, input_ids: Tensor, scores: Any, **more: Any) -> Tensor:
+        """input_ids (B, T) so far -> (B,) done."""
+        last = self.tokenizer.batch_decode(input_ids[:, self.start :][:, -self.reach :], skip_special_tokens=True)
+        return torch.tensor([any(text in tail for text in self.until) for tail in last], device=input_ids.device)
 
 
 def end_ids(model: Any, tokenizer: Any) -> set[int]:

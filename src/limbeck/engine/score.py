@@ -68,9 +68,15 @@ def ask(tokenizer: Any, family: str, prompt: str, answers: Sequence[str], with_e
         targets = tokenizer(text_target=list(answers))["input_ids"] if answers else []
         return Asked(prompt_ids(tokenizer, family, prompt), [strip_end(ids, eos) + end for ids in targets])
     stem, blank = (prompt, "") if chat else (prompt.rstrip(), " ")
-    texts = [f"{stem}{blank}{answer}" for answer in answers]
-    found = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=not chat)
-    rows = [list(ids) if chat else strip_end(ids, eos) for ids in found["input_ids"]]
+    return behind(tokenizer, stem, [f"{stem}{blank}{answer}" for answer in answers], end, special=not chat)
+
+
+def behind(tokenizer: Any, stem: str, texts: Sequence[str], end: Sequence[int] = (), *, special: bool = True) -> Asked:
+    """What stands behind `stem` in texts that all begin with it, tokenised whole; see `ask`. end: tokens behind each.
+    special: the tokenizer's own stand around the texts; an end of text among them is no part of what is scored."""
+    eos = tokenizer.eos_token_id
+    found = tokenizer(list(texts), return_offsets_mapping=True, add_special_tokens=special)
+    rows = [strip_end(ids, eos) if special else list(ids) for ids in found["input_ids"]]
     begins = [
         next((i for i, (_, stop) in enumerate(spans[: len(ids)]) if stop > len(stem)), len(ids))
         for ids, spans in zip(rows, found["offset_mapping"], strict=True)
@@ -78,7 +84,7 @@ def ask(tokenizer: Any, family: str, prompt: str, answers: Sequence[str], with_e
     cut = min(begins)
     while any(ids[:cut] != rows[0][:cut] for ids in rows):
         cut -= 1
-    return Asked(rows[0][:cut], [ids[cut:] + end for ids in rows])
+    return Asked(rows[0][:cut], [ids[cut:] + list(end) for ids in rows])
 
 
 def strip_end(ids: list[int], eos: int | None) -> list[int]:

@@ -4,7 +4,8 @@
     text, fields, score  written (engine.generate), fields within their JSON schema (engine.schema), then read by render
 
 Its loss looks at the answer's tokens alone, the end token included; what it reads teaches nothing. With loss_on "all" a
-decoder-only base learns what it reads, too, and a row without any input is a document: it is learnt whole in either case."""
+decoder-only base learns what it reads, too, and a row without any input is a document: it is learnt whole in either case. Rows of
+knowledge (targets.is_knowledge) stand without a frame whatever the task; an encoder-decoder reads their input and writes their text."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ from torch import Tensor, nn
 
 from limbeck import render
 from limbeck.engine.generate import Decoding, read_decoding
-from limbeck.engine.load import CAUSAL, Base, context_tokens
+from limbeck.engine.load import CAUSAL, Base, context_of
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.packed import must_pack_exactly, packed_log_probs
 from limbeck.engine.rationale import Told
 from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
-from limbeck.engine.targets import CLOSED, gold_text, must_be_writable
+from limbeck.engine.targets import CLOSED, gold_text, is_knowledge, must_be_writable
 from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
 from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Task
@@ -125,7 +126,7 @@ class Prompt(NamedTuple):
 class Reading:
     """How a row becomes tokens, and how tokens of an answer are chosen; saved with the student. instruct: the task's
     instruction stands before the input. max_length: tokens of a prompt. max_answer: tokens of an answer that is written.
-    decode, constrained: see engine.numbers. Of training alone: contrast: the loss looks at the wrong answers too; loss_on.
+    decode, constrained, frame: see engine.numbers. Of training alone: contrast: the loss looks at the wrong answers too; loss_on.
 
     form: of a student that learnt rationales too (objectives.stepwise), "" = it did not. separate: LABEL stands before the
     input. shared: LABEL begins the answer. label_first: the answer ends where RATIONALE begins. rationale_first: it writes at
@@ -147,6 +148,7 @@ class Reading:
     rationale_tokens: int = 0
     prompted: bool = False
     calibrate: bool = False
+    frame: bool = True
 
     def saved(self) -> dict[str, Any]:
         """All but the tokenizer, which is a file of its own."""
@@ -166,7 +168,7 @@ class Reading:
 
     def shaped(self, task: Task, example: Example, mark: str = render.LABEL) -> str:
         before = mark if self.form == SEPARATE else ""
-        messages = render.student_messages(task, example, instruct=self.instruct, mark=before)
+        messages = render.student_messages(task, example, instruct=self.instruct, mark=before, frame=self.frame)
         text = chat_text(self.tokenizer, render.messages(task, example) if self.prompted else messages)
         if self.form == SHARED and self.family == CAUSAL:
             return f"{text}{mark} " if self.chat else f"{text} {mark}"
@@ -225,18 +227,34 @@ class Reading:
 
     def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, Prompt]:
         """(the prompt and its answers as tokens, the prompt)."""
+        if is_knowledge(example):
+            return self.unframed(example)
         prompt = self.prompt(task, example, mark)
         text = prompt.text
         if not text:
-            end = answer_end(self.tokenizer)
-            bare = self.tokenizer(list(answers), add_special_tokens=False)["input_ids"]
-            return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])] for ids in bare]), prompt
+            return Asked(self.bare("").prompt, [self.bare(answer).answers[0] for answer in answers]), prompt
         if self.prompted and self.family == CAUSAL and not self.chat:
             # such a base goes on with the next question, and seldom with its end token: that one counts only where it has to
             bare = ask(self.tokenizer, self.family, text, answers, with_end=False)
             if not any(a != b and b[: len(a)] == a for a in bare.answers for b in bare.answers):
                 return bare, prompt
         return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), prompt
+
+    def unframed(self, example: Example) -> tuple[Asked, Prompt]:
+        """Of knowledge: its input as it stands, of which the beginning is cut where it is too long, and the text behind it."""
+        text = (example.output or "").strip()
+        asked = ask(self.tokenizer, self.family, example.input, [text]) if example.input.strip() else self.bare(text)
+        whole, room = len(asked.prompt), self.max_length
+        kept = [*asked.prompt[:1], *asked.prompt[1:][-(room - 1) :]] if whole > room else asked.prompt
+        return Asked(kept, asked.answers), Prompt("", len(kept), whole, 0, whole > room)
+
+    def bare(self, text: str) -> Asked:
+        """A text behind nothing but what texts begin with; an encoder-decoder reads an empty input."""
+        if self.family != CAUSAL:
+            return ask(self.tokenizer, self.family, "", [text])
+        end = answer_end(self.tokenizer)
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])]])
 
     def framed(self, asked: Asked, mark: str = render.LABEL) -> Asked:
         """The answers with the marks that the form puts around them."""
@@ -287,7 +305,7 @@ class Reading:
 
 def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     """A causal model has to hold prompt and answer in the positions that it has."""
-    length = min(numbers.max_length or base.max_length, context_tokens(base.name, base.model.config))
+    length = min(numbers.max_length or base.max_length, context_of(base.name, base.model.config))
     room = numbers.max_answer
     if task.kind in CLOSED and task.labels:
         room = max(len(ids) for ids in base.tokenizer(list(task.labels))["input_ids"]) + 2
@@ -298,7 +316,7 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     read_decoding(numbers.decode)
     return Reading(
         base.tokenizer, base.family, numbers.instruct, length, room, contrast=numbers.losses != "lm", decode=numbers.decode,
-        constrained=numbers.constrained, loss_on=numbers.loss_on,
+        constrained=numbers.constrained, loss_on=numbers.loss_on, frame=numbers.frame,
     )  # fmt: skip
 
 
@@ -317,14 +335,17 @@ def writing_features(task: Task, examples: Sequence[Example], reading: Reading) 
     items = []
     for e in examples:
         gold = gold_text(task, e)
-        answers = list(dict.fromkeys(render.allowed_answers(task, e))) if reading.contrast else [gold]
+        answers = list(dict.fromkeys(render.allowed_answers(task, e))) if reading.contrast and not is_knowledge(e) else [gold]
         asked, read = reading.asked(task, e, answers)
-        room = reading.max_answer + reading.around + (reading.max_length - 1 if reading.is_document(task, e) else 0)
-        options = [ids[:room] for ids in asked.answers] if task.kind not in CLOSED else asked.answers
+        learnt = is_knowledge(e)
+        room = (
+            reading.max_answer + reading.around + (reading.max_length - len(asked.prompt) if learnt or reading.is_document(task, e) else 0)
+        )
+        options = [ids[:room] for ids in asked.answers] if learnt or task.kind not in CLOSED else asked.answers
         prompt = asked.prompt
         again = len(options) if reading.family == CAUSAL else 1  # a decoder-only model reads the prompt with every answer
         cut = read.cut or any(len(a) < len(b) for a, b in zip(options, asked.answers, strict=True))
-        if reading.loss_on == "all":
+        if reading.loss_on == "all" and not learnt:
             prompt, options = prompt[:1], [prompt[1:] + options[0]]
         items.append(
             {

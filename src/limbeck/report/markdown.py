@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import limbeck.report.format as f
+import limbeck.report.knowledge as known
+import limbeck.report.prompting as prompting
 import limbeck.report.rationales as why
 import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
@@ -44,11 +46,22 @@ def _blocks(report: Report) -> Iterator[str]:
                 f"{code(str(one['id']))} ({text(one['why'])}): {text(str(one['input'])[:120])}" for one in report.worth_labelling[:10]
             )
     yield text(t.human(report))
+    if told := prompting.sentences(report):
+        yield "## The prompt"
+        yield text(" ".join(told))
+        for role, sent in prompting.messages(report):
+            yield f"{role}:\n\n{fenced(sent)}"
     if told := why.sentences(report):
         yield "## Rationales"
         yield text(" ".join(told))
         yield tabled(why.dropped(report))
         yield tabled(why.examples(report))
+    if told := known.sentences(report):
+        yield "## Documents that were learnt"
+        yield bullets(map(text, told))
+        yield tabled(known.measured(report))
+        yield tabled(known.complement(report))
+        yield tabled(known.examples(report))
     yield "## How it was measured"
     yield text(used(report))
     yield text(report.rule)
@@ -84,6 +97,12 @@ def text(value: str) -> str:
     """One line on which no sign means anything: no HTML, no table, no emphasis."""
     one = " ".join(f.clean(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SIGNS.sub(r"\\\1", one)
+
+
+def fenced(value: str) -> str:
+    """Exact, line by line, in a fence that is longer than any in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", value)), default=0))
+    return f"{fence}text\n{f.clean(value)}\n{fence}"
 
 
 def code(value: str) -> str:

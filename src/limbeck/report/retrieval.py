@@ -27,7 +27,7 @@ def measured(report: Report) -> list[tuple[str, ...]]:
     return [("searched by", "recall@1", "recall@5", "recall@10", "MRR", "rows"), *lines] if lines else []
 
 
-WAYS = {"fused": "both, fused", "words": "words (BM25)", "meaning": "meaning (embeddings)"}
+WAYS = {"fused": "both, fused", "words": "words (BM25)", "meaning": "meaning (embeddings)", "reranked": "reranked by the teacher"}
 
 
 def share(found: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 import limbeck.report.figures as figures
 import limbeck.report.format as f
+import limbeck.report.knowledge as known
+import limbeck.report.prompting as prompting
 import limbeck.report.rationales as why
 import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
@@ -75,12 +77,27 @@ def synthetic(report: Report) -> Child:
     return [*said, gap, few if report.synthetic_test else None, most]
 
 
+def prompt(report: Report) -> Child:
+    told = [tag("p", text) for text in prompting.sentences(report)]
+    sent = [part for role, text in prompting.messages(report) for part in (tag("dt", role), tag("dd", text, class_="pre", dir="auto"))]
+    return [*told, fold("One prompt, exactly as it was sent", tag("dl", *sent))] if told else None
+
+
 def rationales(report: Report) -> Child:
     told = [tag("p", text) for text in why.sentences(report)]
     lost, shown = why.dropped(report), why.examples(report)
     counts = table("Dropped rationales", lost[0], lost[1:]) if lost else None
     some = fold("Examples of dropped rationales", table("", shown[0], shown[1:])) if shown else None
     return [*told, counts, some] if told else None
+
+
+def knowledge(report: Report) -> Child:
+    told = [tag("p", text) for text in known.sentences(report)]
+    parts = (("What augmenting can repair", known.measured(report)), ("Without what was written down", known.complement(report)))
+    tables = [table(title, lines[0], lines[1:]) for title, lines in parts if lines]
+    shown = known.examples(report)
+    some = fold("Examples of inferences, kept and dropped", table("", shown[0], shown[1:])) if shown else None
+    return [*told, *tables, some] if told else None
 
 
 def rows(report: Report) -> Child:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,10 @@ def columns(report: Report) -> list[Column]:
         Column("test", f"{name}{arrow}{made}", f"{name} on the test rows, with its 95 % interval", 0, lambda r: f.score(r.test)),
         Column("versus", "vs baseline", f"difference to {rival} on the same rows, and its p value", 1, against),
         Column("usd_per_1000", "$/1,000", "cost of 1,000 calls", 2, lambda r: f.usd(r.usd_per_1000)),
+        Column("tokens_in", "tokens in", "tokens of one call that the model reads, on average", 12, lambda r: tokens(r.tokens_in_per_call)),
+        Column("tokens_cached", "cached", "of them, found in the provider's cache", 13, lambda r: tokens(r.tokens_cached_per_call)),
+        Column("tokens_out", "tokens out", "tokens of one call that the model writes", 14, lambda r: tokens(r.tokens_out_per_call)),
+        Column("break_even", "pays after", PAYS, 15, lambda r: f.MISSING if r.break_even_calls is None else calls(r.break_even_calls)),
         Column("latency_p50_ms", "p50", "median time of one call", 3, lambda r: f.ms(r.latency_p50_ms)),
         Column("latency_p95_ms", "p95", "time that 95 % of the calls stay under", 5, lambda r: f.ms(r.latency_p95_ms)),
         Column("size_mb", "size", "size on disk", 4, lambda r: f.mb(r.size_mb)),
@@ -94,6 +99,17 @@ def columns(report: Report) -> list[Column]:
         Column("peak_memory_mb", "memory", "peak memory", 11, lambda r: f.mb(r.peak_memory_mb)),
     ]
     return [column for column in every if column.key == "test" or any(column.cell(row) != f.MISSING for row in report.rows)]
+
+
+PAYS = "calls after which its labels and its training are paid for, against the prompt that is best on dev"
+
+
+def calls(value: float) -> str:
+    return f"{f.count(math.ceil(value))} calls"
+
+
+def tokens(value: float | None) -> str:
+    return f.MISSING if value is None else f.count(round(value))
 
 
 def _further(name: str) -> Callable[[Row], str]:

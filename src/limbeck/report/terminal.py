@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import limbeck.report.format as f
 import limbeck.report.retrieval as retrieved
 import limbeck.report.table as t
+from limbeck.report.knowledge import short as knowledge
 from limbeck.report.rationales import short
 from limbeck.types import Report
 
@@ -47,6 +48,8 @@ def terminal(report: Report, width: int) -> RenderableType:
         parts += [Text(), Text(f.clean(f"Most worth a label of yours: {ids} (limbeck label RUN)."))]
     if reasons := short(report):
         parts += [Text(), Text(f.clean(reasons))]
+    if learnt := knowledge(report):
+        parts += [Text(), Text(f.clean(learnt))]
     parts += [Text(), Text(used(report), style="bright_black")]
     return Group(*parts)
 

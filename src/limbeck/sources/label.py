@@ -68,7 +68,7 @@ def label_inputs(
                 counts[type(outcome).__name__.lower()] += 1
                 continue
             tried[row.id] += min(0, len(outcome.texts) - request.n)  # fewer texts than asked for: those are still open
-            cost = None if price is None else price.of(outcome.tokens_in, outcome.tokens_out)
+            cost = None if price is None else price.of_reply(outcome)
             cost_usd += cost or 0.0
             found = read(task, row, request, outcome, cost, counts)
             cast[row.id].update(answer.output or "" for answer in found)

@@ -90,4 +90,4 @@ def key_text(row: Example) -> str:
 
 
 def cost_of(reply: Reply, price: Price | None) -> float | None:
-    return None if price is None else price.of(reply.tokens_in, reply.tokens_out)
+    return None if price is None else price.of_reply(reply)

@@ -234,7 +234,7 @@ def take(task: Task, row: Example, outcome: Reply | Exception, price: Price | No
 
 def bought(reply: Reply, price: Price | None, template: str, rows: int) -> Origin:
     """cost_usd: this row's share."""
-    cost = price.of(reply.tokens_in, reply.tokens_out) / max(1, rows) if price else None
+    cost = price.of_reply(reply) / max(1, rows) if price else None
     return Origin(teacher=reply.model or None, request=reply.address or None, template=template, cost_usd=cost)
 
 

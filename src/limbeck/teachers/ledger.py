@@ -32,11 +32,18 @@ CREATE TABLE IF NOT EXISTS replies (
   texts TEXT, finish TEXT, model TEXT,
   tokens_in INTEGER, tokens_out INTEGER, estimated INTEGER,
   cost_usd REAL,             -- NULL = the price is unknown
-  latency_ms REAL) WITHOUT ROWID;
+  latency_ms REAL,
+  tokens_cached INTEGER NOT NULL DEFAULT 0,  -- of tokens_in
+  saved_usd REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refusals (
   address TEXT PRIMARY KEY, time REAL, purpose TEXT, teacher TEXT, kind TEXT, what TEXT, have TEXT, do TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS troubles (kind TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;
 """
+COLUMNS = (
+    "address, time, purpose, teacher, remote, texts, finish, model, "
+    "tokens_in, tokens_out, estimated, cost_usd, latency_ms, tokens_cached, saved_usd"
+)
+LATER = {"tokens_cached": "INTEGER NOT NULL DEFAULT 0", "saved_usd": "REAL NOT NULL DEFAULT 0"}  # a file of an older run lacks them
 BULKS = """
 CREATE TABLE IF NOT EXISTS bulks (
   token TEXT PRIMARY KEY,    -- ours; the provider carries it as metadata, so that a batch is found again by it
@@ -90,6 +97,9 @@ class Ledger:
             if version == 0:
                 self.db.executescript(f"{TABLES} PRAGMA user_version={VERSION};")
             self.db.executescript(BULKS)
+            there = {name for _, name, *_ in self.db.execute("PRAGMA table_info(replies)")}
+            for name in LATER.keys() - there:
+                self.db.execute(f"ALTER TABLE replies ADD COLUMN {name} {LATER[name]}")
         self.spent_usd = float(self.totals()["spent_usd"])
         self.promised_usd = self.sum_of_promises()
 
@@ -103,8 +113,9 @@ class Ledger:
         for start in range(0, len(addresses), 500):
             some = addresses[start : start + 500]
             holes = ",".join("?" * len(some))
-            for address, texts, finish, model, tokens_in, tokens_out, estimated, latency_ms in self.rows(
-                f"SELECT address, texts, finish, model, tokens_in, tokens_out, estimated, latency_ms FROM replies WHERE address IN ({holes})",
+            for address, texts, finish, model, tokens_in, tokens_out, tokens_cached, estimated, latency_ms in self.rows(
+                "SELECT address, texts, finish, model, tokens_in, tokens_out, tokens_cached, estimated, latency_ms FROM replies "
+                f"WHERE address IN ({holes})",
                 some,
             ):
                 found[address] = Reply(
@@ -113,6 +124,7 @@ class Ledger:
                     model=model,
                     tokens_in=tokens_in,
                     tokens_out=tokens_out,
+                    tokens_cached=tokens_cached,
                     estimated=bool(estimated),
                     latency_ms=latency_ms,
                 )
@@ -164,11 +176,14 @@ class Ledger:
 
     def keep_reply(self, teacher: Teacher, entry: Entry, reply: Reply, now: float) -> float:
         """USD that this adds to the spend."""
-        cost_usd = teacher.price.of(reply.tokens_in, reply.tokens_out) if teacher.price else None
+        price = teacher.price
+        cost_usd = price.of_reply(reply) if price else None
+        cached = (reply.tokens_cached, price.saved(reply.tokens_cached) if price else 0.0)
         texts, finish = (json.dumps(list(part), ensure_ascii=False) for part in (reply.texts, reply.finish))
         values = (entry.address, now, entry.purpose, teacher.fingerprint, teacher.remote, texts, finish, reply.model)
         numbers = (reply.tokens_in, reply.tokens_out, reply.estimated, cost_usd, reply.latency_ms)
-        new = self.db.execute("INSERT OR IGNORE INTO replies VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", (*values, *numbers)).rowcount
+        columns = (*values, *numbers, *cached)
+        new = self.db.execute(f"INSERT OR IGNORE INTO replies ({COLUMNS}) VALUES ({','.join('?' * len(columns))})", columns).rowcount
         return (cost_usd or 0.0) if new and teacher.remote else 0.0
 
     # ---- batches that are out ---------------------------------------------------------------------------------
@@ -198,8 +213,9 @@ class Ledger:
 
     def totals(self) -> dict[str, Any]:
         """spent_usd: remote replies only. unpriced: remote replies whose price is unknown. estimated: replies whose tokens
-        were not told by the provider. declined: final refusals. retries and transient {status or kind: n} count attempts."""
-        replies = self.rows("SELECT purpose, remote, cost_usd, tokens_in, tokens_out, estimated FROM replies", ())
+        were not told by the provider. tokens_cached: of tokens_in, found in the provider's cache, which took cache_saved_usd off
+        the price. declined: final refusals. retries and transient {status or kind: n} count attempts."""
+        replies = self.rows("SELECT purpose, remote, cost_usd, tokens_in, tokens_out, estimated, tokens_cached, saved_usd FROM replies", ())
         declined = Counter(purpose for (purpose,) in self.rows("SELECT purpose FROM refusals", ()))
         troubles = dict(self.rows("SELECT kind, n FROM troubles ORDER BY kind", ()))
         purposes = sorted({r[0] for r in replies} | set(declined))
@@ -236,6 +252,8 @@ def sums(replies: Sequence[tuple[Any, ...]], declined: int) -> dict[str, Any]:
         "replies": len(replies),
         "tokens_in": sum(r[3] for r in replies),
         "tokens_out": sum(r[4] for r in replies),
+        "tokens_cached": sum(r[6] for r in replies),
+        "cache_saved_usd": math.fsum(r[7] for r in replies if r[1]),
         "declined": declined,
         "unpriced": sum(1 for r in replies if r[1] and r[2] is None),
         "estimated": sum(r[5] for r in replies),

@@ -232,10 +232,18 @@ def read_reply(content: bytes, request: Request, latency_ms: float) -> Reply:
         finish=finish,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
+        tokens_cached=0 if estimated else cached_of(usage, tokens_in),
         latency_ms=latency_ms,
         model=str(body.get("model") or ""),
         estimated=estimated,
     )
+
+
+def cached_of(usage: dict[str, Any], tokens_in: int) -> int:
+    """Of the tokens in, those that the provider had in its prefix cache; 0 where it does not say."""
+    details = usage.get("prompt_tokens_details")
+    told = details.get("cached_tokens") if isinstance(details, dict) else None
+    return min(told, tokens_in) if isinstance(told, int) and told > 0 else 0
 
 
 def text_of(message: dict[str, Any]) -> str:

@@ -33,6 +33,7 @@ def open_teacher(spec: str, price: Price | None = None) -> Teacher:
 
 
 def halved(price: Price) -> Price:
+    """Whether the discount for cached tokens comes on top is not said: they are counted in full."""
     source = f"half of the ordinary price, as the Batch interface asks ({price.source or 'given'})"
     return Price(
         usd_per_mtok_in=price.usd_per_mtok_in * SHARE, usd_per_mtok_out=price.usd_per_mtok_out * SHARE, source=source, date=price.date

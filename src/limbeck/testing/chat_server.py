@@ -21,6 +21,14 @@ def completion(*texts: str, usage: tuple[int, int] | None = (10, 2), finish: str
     return body
 
 
+def embeddings(texts: list[str], vector: Callable[[str], list[float]], tokens: int | None = None) -> dict[str, Any]:
+    """What POST /v1/embeddings answers, the last text first, for the order is told by `index`. tokens: None = the server does not
+    tell."""
+    data = [{"object": "embedding", "index": i, "embedding": vector(text)} for i, text in enumerate(texts)][::-1]
+    body: dict[str, Any] = {"object": "list", "model": "small", "data": data}
+    return body | ({} if tokens is None else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+
+
 class ChatServer:
     """with ChatServer(answer) as server: ... server.address. answer(body) -> Answer; bodies, keys: what came, in order."""
 

@@ -1,0 +1,98 @@
+"""Training on texts: rows without an input, whose every token is learnt, by the product's own loop and loss."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from limbeck import registry
+from limbeck.types import Example, Kind, Recipe, Task, Value
+
+TASK = Task(name="knowledge", instruction="Say what is true.", kind=Kind.TEXT, metric="exact_match")
+
+
+@dataclass(frozen=True)
+class Training:
+    """steps of at most `tokens` padded tokens each: what arms share, so that none computes more than another."""
+
+    steps: int = 500
+    tokens: int = 1024
+    lr: float = 2e-3
+    schedule: str = "linear"
+    threads: int = 1
+    adapter: str = "full"
+
+
+@dataclass(frozen=True)
+class Student:
+    """base: engine.load.Base whose model is trained."""
+
+    base: Any
+    seconds: float
+    loss: float
+    parameters: int
+    steps: int
+    tokens_seen: int
+    fitted: registry.Fitted
+
+    def save(self, folder: Path) -> None:
+        self.base.model.save_pretrained(folder)
+        self.base.tokenizer.save_pretrained(folder)
+
+
+def untrained(base: Path | str) -> Any:
+    from limbeck.engine.load import load_base
+
+    return load_base(str(base))
+
+
+def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int) -> Student:
+    """A student that has learnt the texts whole: not what follows a prompt alone, or what stands first in a sentence would never
+    be a target, and could never be asked for (methods: "The Illusion of Latent Generalization", Table 1)."""
+    from limbeck.engine.load import load_base
+    from limbeck.engine.train import fit_model
+
+    rows = [Example(id=str(i), input="", output=text) for i, text in enumerate(texts)]
+    values = {
+        "steps": training.steps, "epochs": 1, "lr": training.lr, "schedule": training.schedule, "batch_rows": 256, "batch_tokens": training.tokens,
+        "freeze_embeddings": False, "average": 0.0, "reuse_prefix": False, "instruct": False, "warmup": 0.05, "dropout": 0.0,
+    }  # fmt: skip
+    recipe = Recipe(
+        adapter=training.adapter, base=str(base), values=tuple(Value(name=n, value=v, why="the study") for n, v in values.items())
+    )
+    seen: list[int] = []
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        job = registry.FitJob(
+            task=TASK, recipe=recipe, train=rows, dev=[], seed=seed, folder=Path(folder), objective=enough(training, seen),
+            threads=training.threads, dtype="float32",
+        )  # fmt: skip
+        fitted = fit_model(job, registry.take("adapters", training.adapter))
+    student = fitted.predictor.student  # type: ignore[attr-defined]
+    trained = replace(load_base(str(base), shared=True), model=student.backbone)
+    loss = fitted.history[-1]["train_loss"] if fitted.history else float("nan")
+    parameters = sum(p.numel() for p in student.backbone.parameters())
+    return Student(trained, time.process_time() - began, loss, parameters, len(seen), sum(seen), fitted)
+
+
+def enough(training: Training, seen: list[int]) -> registry.Objective:
+    """The product's objective, its rows repeated until one pass lasts for all steps: few rows would else be hundreds of passes,
+    each with a checkpoint of its own. seen: tokens per step go there."""
+    objective = registry.take("objectives", "sft")
+
+    def features(*given: Any, **named: Any) -> list[dict[str, Any]]:
+        items = objective.features(*given, **named)
+        longest = max(item["tokens"] for item in items)
+        smallest = max(1, min(256, training.tokens // longest))  # rows of the smallest batch that can come about
+        total = training.steps * min(256, max(smallest, training.tokens * len(items) // max(1, sum(item["tokens"] for item in items))))
+        return items * (1 + total // len(items))
+
+    def loss(model: Any, batch: Any) -> Any:
+        seen.append(int(batch["option_mask"].sum()) + len(batch["input_ids"]))
+        return objective.loss(model, batch)
+
+    return replace(objective, features=features, loss=loss)
