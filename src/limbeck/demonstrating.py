@@ -42,14 +42,14 @@ def reasons_first(recipe: Recipe) -> bool:
 @dataclass(frozen=True)
 class Shots:
     """input -> demonstrations, the most telling last. shown, there: rows of those that there are, for `many`; tokens: of a prompt
-    with the longest input. left_out: training rows that are copies of held-out ones, and documents that hold some."""
+    with the longest input. pool: the rows that are picked from. left_out: training rows that are copies of held-out ones, and documents that hold some."""
 
     pick: Callable[[Example], Sequence[Example]]
     shown: int = 0
     there: int = 0
     tokens: int = 0
     left_out: int = 0
-    pool: Sequence[Example] = ()  # rows that it picks from
+    pool: Sequence[Example] = ()
     check: Callable[[Example], Sequence[Example]] | None = None  # pick, with the leak guard behind it
 
     def __call__(self, example: Example) -> Sequence[Example]:
@@ -87,10 +87,9 @@ def demonstrations(
     there = pool_of(recipe, train)
     pool = there if held_out is None else without_leaks(there, held_out)
     shots = many(task, recipe, pool, seed, asked) if is_many(recipe) else Shots(few(task, recipe, pool, seed))
-    shots = replace(shots, pool=pool)
     if held_out is None:
-        return shots
-    return replace(shots, check=held_out.guarding(shots.pick), left_out=len(there) - len(pool))
+        return replace(shots, pool=pool)
+    return replace(shots, pool=pool, check=held_out.guarding(shots.pick), left_out=len(there) - len(pool))
 
 
 def without_leaks(rows: Sequence[Example], held_out: HeldOut) -> list[Example]:
