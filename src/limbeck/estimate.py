@@ -221,15 +221,6 @@ def one_call(task: Task, recipe: Recipe | None, train: Sequence[Example], asked:
     return usd + reranking(task, recipe, rows, teacher) if recipe is not None and recipe.value("rerank") else usd
 
 
-def prompted_s(task: Task, recipe: Recipe, train: Sequence[Example], asked: Sequence[Example], seed: int) -> float:
-    """Seconds of one prompt on this machine, by the size of its base; a prompt is cut at the recipe's max_length."""
-    rows = spread(asked or train, SAMPLE_HERE) or [made_up(task)]
-    shots = picker(task, recipe, train, seed, asked)
-    tokens = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
-    read = sum(min(n, int(recipe.value("max_length", 512))) for n in tokens) / len(tokens)
-    return read * (parameters_of_name(recipe.base) or UNKNOWN_BASE) / (EMBED_TOKENS_S * 22.7e6)
-
-
 def reranking(task: Task, recipe: Recipe, rows: Sequence[Example], teacher: Teacher) -> Usd:
     """One more call per input: all the passages that are put in order, and their ids."""
     depth = int(recipe.value("rerank"))
@@ -256,6 +247,22 @@ def picker(
     in_words = [Value(name="similarity", value="words", why=""), *(v for v in recipe.values if v.name != "similarity")]
     cheap = recipe.model_copy(update={"values": tuple(in_words), "context": recipe.context.replace(":dense", ":nearest")})
     return demonstrating.demonstrations(task, cheap, train, seed, asked) or (lambda row: ())
+
+
+def prompted_s(task: Task, recipe: Recipe, train: Sequence[Example], asked: Sequence[Example], seed: int) -> float:
+    """Seconds of one prompt on this machine, by the size of its base; a prompt is cut at the recipe's max_length."""
+    rows = spread(asked or train, SAMPLE_HERE) or [made_up(task)]
+    if demonstrating.is_many(recipe):  # counted by no tokenizer here: an estimate loads none
+        shown = tokens_of(f"{row.input}{row.output}" for row in train) + 8 * len(train)
+        return here_s(recipe, shown + prompt_tokens(asked_with(task, recipe, rows[0].blind(), ())))
+    shots = picker(task, recipe, train, seed, asked)
+    tokens = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
+    return here_s(recipe, sum(tokens) / len(tokens))
+
+
+def here_s(recipe: Recipe, tokens: float) -> float:
+    read = min(tokens, int(recipe.value("max_length", 512)))
+    return read * (parameters_of_name(recipe.base) or UNKNOWN_BASE) / (EMBED_TOKENS_S * 22.7e6)
 
 
 def expected_passages(recipe: Recipe | None) -> list[str]:

@@ -76,7 +76,7 @@ class Generator:
     def __init__(self, base: Base):
         self.base, self.tokenizer = base, base.tokenizer
         self.model = base.model.to(pick_device()).eval()
-        self.context_tokens = context_tokens(self.model)
+        self.context_tokens = context_tokens("", self.model.config)
 
     def reply(
         self, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0, n: int = 1, seed: int | None = None
@@ -106,11 +106,6 @@ class Generator:
 
     def prompt_ids(self, prompt: str) -> list[int]:
         return prompt_ids(self.tokenizer, self.base.family, prompt)
-
-
-def context_tokens(model: Any) -> int:
-    """How many tokens it can hold, as its config says; 512 where that says nothing."""
-    return context_of("", model.config)
 
 
 # ---- decoding --------------------------------------------------------------------------------------------------------
@@ -149,8 +144,8 @@ def decode(
 ) -> list[Decoded]:
     """One text per prompt, in order. constraint: what may be written at all (engine.schema). seeds: of the draws, one per
     prompt; without them a row's tokens are its seed. lead: what an encoder-decoder's answer begins with and need not write;
-    stop: tokens that end an answer as its end token does. until: texts behind which nothing more is written; they stay in the
-    text. The batch is padded left, whatever the tokenizer says, since a causal
+    stop: tokens that end an answer as its end token does; until: texts that do. The batch is padded left, whatever the tokenizer
+    says, since a causal
     model writes on at the right end; padding is masked, so neighbours change nothing."""
     input_ids, attention_mask = pad(prompts, pad_id(tokenizer), left=True)
     inputs = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
@@ -174,9 +169,10 @@ def decode(
         end = next((i for i, token in enumerate(row) if token in ends), None)
         at, size = (end, 1) if (mark := find(row[:end], stop)) is None else (mark, len(stop))
         written = row[:at]
-        text = tokenizer.decode(written, skip_special_tokens=True).strip()
-        cut = (at is None and not any(said in text for said in until)) or (mask is not None and mask.was_closed(written))
-        found.append(Decoded(text, "length" if cut else "stop", len(written) + (0 if at is None else size), tuple(written)))
+        whole = tokenizer.decode(written, skip_special_tokens=True)
+        text = before(whole, until)
+        cut = (at is None and text == whole) or (mask is not None and mask.was_closed(written))
+        found.append(Decoded(text.strip(), "length" if cut else "stop", len(written) + (0 if at is None else size), tuple(written)))
     return found
 
 
@@ -186,10 +182,10 @@ def find(row: Sequence[int], marks: Sequence[int]) -> int | None:
     return next((i for i in places if list(row[i : i + len(marks)]) == list(marks)), None)
 
 
-def up_to(text: str, marks: Sequence[str]) -> str:
-    """What stands before the first of the marks, blanks around it taken off; the blanks before the text are gone already."""
-    places = [at for mark in marks if (at := 0 if text.startswith(mark.strip()) else text.find(mark)) >= 0]
-    return text[: min(places, default=None)].strip()
+def before(text: str, until: Sequence[str]) -> str:
+    """Up to where the first of these texts begins."""
+    places = [at for one in until if one and (at := text.find(one)) >= 0]
+    return text[: min(places)] if places else text
 
 
 class Behind(StoppingCriteria):
