@@ -35,8 +35,9 @@ def wrap(recipe: Recipe, fitted: Fitted, shots: Shots, seed: int) -> Fitted:
     alike = name in ALIKE
     rows = list(shots.pick(Example(id="", input=""))) if alike else list(shots.pool)
     values = {value.name: value.value for value in recipe.values if value.name in VALUES}
-    shown = Demonstrator(fitted.predictor, shots, "" if alike else name, k, seed, rows, values)
-    save = fitted.save
+    predictor = Demonstrator(fitted.predictor, shots, "" if alike else name, k, seed, rows, values)
+    save, prompt = fitted.save, fitted.prompt
+    sent = None if prompt is None else lambda row: prompt(shown([row], shots)[0])
     if save is None:
         return replace(fitted, predictor=predictor, prompt=sent)
 
@@ -44,7 +45,7 @@ def wrap(recipe: Recipe, fitted: Fitted, shots: Shots, seed: int) -> Fitted:
         save(folder)
         predictor.save(folder)
 
-    return replace(fitted, predictor=shown, save=both)
+    return replace(fitted, predictor=predictor, prompt=sent, save=both)
 
 
 VALUES = ("embedder", "similarity", "mmr_lambda")  # that pickers read
