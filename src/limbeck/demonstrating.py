@@ -49,7 +49,7 @@ class Shots:
     there: int = 0
     tokens: int = 0
     left_out: int = 0
-    pool: Sequence[Example] = ()  # rows that it picks from
+    pool: Sequence[Example] = ()
     check: Callable[[Example], Sequence[Example]] | None = None  # pick, with the leak guard behind it
 
     def __call__(self, example: Example) -> Sequence[Example]:
@@ -87,7 +87,6 @@ def demonstrations(
     there = pool_of(recipe, train)
     pool = there if held_out is None else without_leaks(there, held_out)
     shots = many(task, recipe, pool, seed, asked) if is_many(recipe) else Shots(few(task, recipe, pool, seed))
-    shots = replace(shots, pool=pool)
     if held_out is None:
         return shots
     return replace(shots, check=held_out.guarding(shots.pick), left_out=len(there) - len(pool))

@@ -147,9 +147,9 @@ class Reading:
     loss_on: str = "answer"
     form: str = ""
     rationale_tokens: int = 0
-    frame: bool = True
     prompted: bool = False
     calibrate: bool = False
+    frame: bool = True
 
     def saved(self) -> dict[str, Any]:
         """All but the tokenizer, which is a file of its own."""
