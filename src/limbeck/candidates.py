@@ -145,6 +145,7 @@ def on_dev(bench: Bench, recipe: Recipe) -> Record:
             if fitted.save is not None and trains(adapter):
                 fitted.save(place(bench, recipe) / "model")
                 bench.alive[recipe.id] = fitted.predictor
+            record = record.model_copy(update={"prompt": sent(bench, recipe, fitted)})
             found = answer(fitted.predictor, bench.dev, recipe.asks_teacher)
         if not trains(adapter) and not recipe.asks_teacher:
             record = record.model_copy(update={"peak_memory_mb": peak()})  # it works when it answers

@@ -42,7 +42,7 @@ def reasons_first(recipe: Recipe) -> bool:
 @dataclass(frozen=True)
 class Shots:
     """input -> demonstrations, the most telling last. shown, there: rows of those that there are, for `many`; tokens: of a prompt
-    with the longest input. left_out: training rows that are copies of held-out ones, and documents that hold some."""
+    with the longest input. pool: the rows that are picked from. left_out: training rows that are copies of held-out ones, and documents that hold some."""
 
     pick: Callable[[Example], Sequence[Example]]
     shown: int = 0
@@ -88,8 +88,8 @@ def demonstrations(
     pool = there if held_out is None else without_leaks(there, held_out)
     shots = many(task, recipe, pool, seed, asked) if is_many(recipe) else Shots(few(task, recipe, pool, seed))
     if held_out is None:
-        return shots
-    return replace(shots, check=held_out.guarding(shots.pick), left_out=len(there) - len(pool))
+        return replace(shots, pool=pool)
+    return replace(shots, pool=pool, check=held_out.guarding(shots.pick), left_out=len(there) - len(pool))
 
 
 def without_leaks(rows: Sequence[Example], held_out: HeldOut) -> list[Example]:

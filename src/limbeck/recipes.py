@@ -353,7 +353,8 @@ LONGEST_PROMPT = 4096  # tokens; each of them takes its time on a CPU
 def prompting_numbers(recipe: Recipe, task: Task, put: Any) -> None:
     """Of a local base that is prompted: nothing is trained, so they say how it reads and how it answers."""
     config = config_of_name(recipe.base)
-    room = min(context_tokens(recipe.base, config), LONGEST_PROMPT)
+    room = context_of(recipe.base, config)
+    room = room if recipe.context == "many" else min(room, LONGEST_PROMPT)
     put("max_length", room, "what the base reads at once, 4,096 tokens at most; a longer prompt loses demonstrations from its front")
     closed = task.kind in (Kind.LABEL, Kind.CHOICE)
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")

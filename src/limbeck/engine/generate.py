@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
 from limbeck.engine.device import pick_device
-from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, context_tokens, load_base
+from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, context_of, load_base
 from limbeck.engine.score import takes_prompt_mask
 from limbeck.engine.tokens import answer_end, chat_text, pad, pad_id, prompt_ids
 from limbeck.errors import UsageError
