@@ -279,6 +279,6 @@ def test_documents_and_candidates_have_to_fit_each_other(tmp_path):
     with pytest.raises(UsageError, match="did you mean words"):
         indexing.check(Settings(prompt="p", docs=str(tmp_path), overrides={"retrieval": "word"}), rag, [])
     warnings: list[str] = []
-    indexing.check(Settings(prompt="p", docs=str(tmp_path)), [recipes.parse("majority")], warnings)
+    indexing.check(Settings(prompt="p", docs=str(tmp_path), rows=("rows.csv",)), [recipes.parse("majority")], warnings)
     assert "no candidate looks anything up" in warnings[0]
     indexing.check(Settings(prompt="p", docs=str(tmp_path)), rag, [])

@@ -8,10 +8,9 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from limbeck import render
 from limbeck.errors import UsageError
 from limbeck.registry import FitJob, Fitted
-from limbeck.types import Value
+from limbeck.types import Message, Value
 
 if TYPE_CHECKING:
     from limbeck.engine.written import WriterPredictor
@@ -39,7 +38,7 @@ def fit(job: FitJob) -> Fitted:
         predictor=predictor,
         size_mb=size_mb(student),
         save=lambda folder: save_predictor(predictor, folder),
-        prompt=lambda row: render.messages(job.task, row),
+        prompt=lambda row: (Message(role="user", content=predictor.reading.prompt(job.task, row).text),),
         measured=stood_there(predictor, job),
     )
 
