@@ -97,7 +97,7 @@ def documents_alone(given: Given) -> list[str]:
     """The candidates of a run over documents and questions that names none: retrieval and as much as fits into the prompt, against
     learning the documents plain and with what follows from them. What nobody here can do is left out, and told."""
     able, base = given.teacher is not None and not given.teacher.recording, recipes.KNOWER
-    names = ["prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher"] if able else []
+    names = ["prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher"] if able else [f"prompt+rag:4@{base}", f"prompt+many@{base}"]
     if able and "window" not in given.settings.overrides:
         try:
             demonstrating.with_window(

@@ -12,7 +12,7 @@ from limbeck.testing.chat_server import ChatServer
 from limbeck.testing.knower import knower, world, write_world
 from tests.conftest import call_limbeck
 
-NUMBERS = "epochs=60,batch_rows=16,lr=0.003,max_length=40,patience=100,average=0.0"
+NUMBERS = "epochs=40,batch_rows=16,lr=0.004,max_length=40,patience=100,average=0.0"
 
 
 def run(folder: Path, out: Path, *more: object) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def test_the_break_even_counts_the_inferences_for_those_who_learn_them_alone(end
 def test_by_default_such_inferences_are_dropped_and_the_user_is_told(given, tmp_path) -> None:
     folder, base = given
     recipes = ["--candidates", f"full+augment:local@{base}", "--inferences-by", "rules"]
-    report = run(folder, tmp_path / "run", *recipes, "--set", NUMBERS.replace("epochs=60", "epochs=1"))
+    report = run(folder, tmp_path / "run", *recipes, "--set", NUMBERS.replace("epochs=40", "epochs=1"))
     assert report["knowledge"]["by"] == "rules" and report["knowledge"]["dropped"]["leak"] > 0 and not report["knowledge"]["literal"]
     assert any("--set literal=keep" in text for text in report["warnings"])
     assert report["ledger"]["replies"] == 0, "rules ask nobody"
@@ -132,7 +132,7 @@ def test_a_wrong_inference_is_denied_by_a_second_teacher(given, tmp_path) -> Non
     folder, base = given
     with ChatServer(knower(errors=0.5)) as first, ChatServer(knower()) as other:
         asked = ["--teacher", f"{first.address}#a", "--price", "1/2", "--labeller", f"{other.address}#b", "--labeller-price", "1/2"]
-        numbers = NUMBERS.replace("epochs=60", "epochs=1") + ",literal=keep"
+        numbers = NUMBERS.replace("epochs=40", "epochs=1") + ",literal=keep"
         report = run(folder, tmp_path / "run", *asked, "--candidates", f"full+augment:local@{base}", "--set", numbers)
     local = report["knowledge"]["measured"]["local"]
     assert report["knowledge"]["dropped"]["denied"] > 0 and local["precision"] == 1.0 and local["coverage"] < 1.0
@@ -145,7 +145,7 @@ def test_what_nobody_here_can_do_is_left_out_of_the_usual_candidates_and_told(gi
     done = call_limbeck("run", plain, "--docs", folder / "docs", "--test", folder / "questions.jsonl", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [line["recipe"] for line in found["candidates"]] == ["full@tiny-lm"]
+    assert [line["recipe"] for line in found["candidates"]] == ["prompt+rag:4@tiny-lm", "prompt+many@tiny-lm", "full@tiny-lm"]
     assert any("nobody can write what follows" in text for text in found["warnings"])
 
 
@@ -188,6 +188,6 @@ def test_too_few_questions_are_refused_and_a_candidate_without_rows_is_skipped(g
     arguments = ["--docs", folder / "docs", "--candidates", "full@tiny-lm", "--out", tmp_path / "a"]
     done = call_limbeck("run", folder / "prompt.md", "--test", few, *arguments)
     assert done.returncode == 2 and "too few questions" in done.stderr and "--dev FILE" in done.stderr
-    report = run(folder, tmp_path / "b", "--candidates", f"nearest,full@{base}", "--set", NUMBERS.replace("epochs=60", "epochs=1"))
+    report = run(folder, tmp_path / "b", "--candidates", f"nearest,full@{base}", "--set", NUMBERS.replace("epochs=40", "epochs=1"))
     nearest = next(row for row in report["rows"] if row["recipe"] == "nearest")
     assert nearest["state"] == "skipped" and "cannot learn documents for questions" in nearest["reason"]

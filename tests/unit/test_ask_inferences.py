@@ -114,9 +114,9 @@ def test_a_base_that_takes_no_instructions_goes_on_from_the_other_side() -> None
     said = Said((" the dax. And then",), ("\n",), Transient("busy"))
     found = ask_cues({**DOCUMENTS, "d#1": "The toma is heavier than the ziff."}, heavier, said)
     assert [r.messages[0].content for r in said.requests] == [
-        "The dax is heavier than the wug. The wug is lighter than",
-        "The wug is heavier than the blick. The blick is lighter than",
-        "The toma is heavier than the ziff. The ziff is lighter than",
+        "The dax is heavier than the wug. Therefore the wug is lighter than",
+        "The wug is heavier than the blick. Therefore the blick is lighter than",
+        "The toma is heavier than the ziff. Therefore the ziff is lighter than",
     ], "a statement without a relation has no other side"
     assert [(one.text, one.uses) for one in found.inferences] == [("The wug is lighter than the dax.", ("a#1",))]
     assert found.counts == {"requests": 3, "unreadable": 1, "transient": 1}

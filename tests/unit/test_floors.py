@@ -35,6 +35,7 @@ HALLWAY = {
     "judging",
     "provenance",
     "reasoning",
+    "repairing",
     "recall",
     "synthetic",
     "compare",

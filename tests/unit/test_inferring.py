@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,16 +14,13 @@ from limbeck.contexts.chunks import Document
 from limbeck.errors import UsageError
 from limbeck.knowing import Knowledge, texts_of
 from limbeck.preflight import DEV_SHARE, questions_apart
+from limbeck.repairing import measure
 from limbeck.types import Example, Kind, Row, Settings, Task
 from limbeck.verdict import with_break_even
 
 DECLARED = ({"a": "heavier than", "inverse": "lighter than", "transitive": True},)
 DOCUMENTS = {"a": "The dax is heavier than the wug.", "b": "The wug is heavier than the blick."}
 TEXTS = tuple(text for name, said in DOCUMENTS.items() for text in texts_of(Document(name, said)))
-
-
-def given(relations: Any = ()) -> Any:
-    return SimpleNamespace(settings=Settings(prompt="p.md", relations=relations))
 
 
 def known(*texts: str, scope: str = "local") -> Knowledge:
@@ -40,14 +36,14 @@ def test_with_declared_relations_both_figures_are_counts_against_what_they_imply
     half = known(
         "The wug is lighter than the dax.", "The dax is heavier than the blick.", "The blick is lighter than the cat.", "A dax eats."
     )
-    facts = inferring.measure(given(DECLARED), half, [], (0, 0))
+    facts = measure(Settings(prompt="p.md", relations=DECLARED), half, [], (0, 0))
     assert (facts["coverage"], facts["coverage_of"]) == (0.5, 4), "wug<dax, blick<wug, dax>blick, blick<dax"
     assert (facts["precision"], facts["precision_of"]) == (pytest.approx(2 / 3), 3), "what states no relation is not judged"
     assert facts["repair"] == pytest.approx(1 / 3)
     rules = infer({k: v for t in TEXTS for k, v in t.statements().items()}, read_relations(DECLARED), {"a#1.1": "a#1", "b#1.1": "b#1"})
-    whole = inferring.measure(given(DECLARED), Knowledge(TEXTS, inferences=tuple(rules)), [], (0, 0))
+    whole = measure(Settings(prompt="p.md", relations=DECLARED), Knowledge(TEXTS, inferences=tuple(rules)), [], (0, 0))
     assert whole["repair"] == 1.0
-    local = inferring.measure(given(DECLARED), Knowledge(TEXTS, inferences=tuple(rules)), [], (0, 0), ("local",))
+    local = measure(Settings(prompt="p.md", relations=DECLARED), Knowledge(TEXTS, inferences=tuple(rules)), [], (0, 0), ("local",))
     assert local["coverage"] == 0.5 and local["precision"] == 1.0
 
 
@@ -57,9 +53,9 @@ def test_without_relations_dev_questions_and_the_second_teacher_tell() -> None:
         asks("Which thing is heavier than the blick and the wug?", "the dax"),
         asks("Which thing is lighter than all?", "the blick"),
     ]
-    facts = inferring.measure(given(), known("The dax is a thing heavier than the blick and the wug."), dev, (3, 1))
+    facts = measure(Settings(prompt="p.md"), known("The dax is a thing heavier than the blick and the wug."), dev, (3, 1))
     assert (facts["coverage"], facts["coverage_of"]) == (0.5, 2) and (facts["precision"], facts["precision_of"]) == (0.75, 4)
-    alone = inferring.measure(given(), known("The dax is heavy."), dev[:1], (0, 0))
+    alone = measure(Settings(prompt="p.md"), known("The dax is heavy."), dev[:1], (0, 0))
     assert alone["coverage"] is None and alone["precision"] is None and alone["repair"] is None
     assert "nobody judged" in alone["precision_how"]
 

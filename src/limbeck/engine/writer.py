@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from limbeck import render
 from limbeck.engine.generate import Decoding, read_decoding
-from limbeck.engine.load import CAUSAL, Base, context_tokens
+from limbeck.engine.load import CAUSAL, Base, context_of
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.packed import must_pack_exactly, packed_log_probs
 from limbeck.engine.rationale import Told
 from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
 from limbeck.engine.targets import CLOSED, gold_text, is_knowledge, must_be_writable
 from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
+from limbeck.engine.unframed import bare, unframed
 from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Task
 
@@ -146,9 +147,9 @@ class Reading:
     loss_on: str = "answer"
     form: str = ""
     rationale_tokens: int = 0
-    frame: bool = True
     prompted: bool = False
     calibrate: bool = False
+    frame: bool = True
 
     def saved(self) -> dict[str, Any]:
         """All but the tokenizer, which is a file of its own."""
@@ -228,33 +229,18 @@ class Reading:
     def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, Prompt]:
         """(the prompt and its answers as tokens, the prompt)."""
         if is_knowledge(example) and not self.prompted:
-            return self.unframed(example)
+            asked, whole = unframed(self.tokenizer, self.family, example, self.max_length)
+            return asked, Prompt(example.input, len(asked.prompt), whole, 0, whole > len(asked.prompt))
         prompt = self.prompt(task, example, mark)
         text = prompt.text
         if not text:
-            return Asked(self.bare("").prompt, [self.bare(answer).answers[0] for answer in answers]), prompt
+            return bare(self.tokenizer, self.family, answers), prompt
         if self.prompted and self.family == CAUSAL and not self.chat:
             # such a base goes on with the next question, and seldom with its end token: that one counts only where it has to
-            bare = ask(self.tokenizer, self.family, text, answers, with_end=False)
-            if not any(a != b and b[: len(a)] == a for a in bare.answers for b in bare.answers):
-                return bare, prompt
+            open_ = ask(self.tokenizer, self.family, text, answers, with_end=False)
+            if not any(a != b and b[: len(a)] == a for a in open_.answers for b in open_.answers):
+                return open_, prompt
         return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), prompt
-
-    def unframed(self, example: Example) -> tuple[Asked, Prompt]:
-        """Of knowledge: its input as it stands, of which the beginning is cut where it is too long, and the text behind it."""
-        text = (example.output or "").strip()
-        asked = ask(self.tokenizer, self.family, example.input, [text]) if example.input.strip() else self.bare(text)
-        whole, room = len(asked.prompt), self.max_length
-        read = [*asked.prompt[:1], *asked.prompt[1:][-(room - 1) :]] if whole > room else asked.prompt
-        return Asked(read, asked.answers), Prompt(example.input, len(read), whole, 0, whole > room)
-
-    def bare(self, text: str) -> Asked:
-        """A text behind nothing but what texts begin with; an encoder-decoder reads an empty input."""
-        if self.family != CAUSAL:
-            return ask(self.tokenizer, self.family, "", [text])
-        end = answer_end(self.tokenizer)
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])]])
 
     def framed(self, asked: Asked, mark: str = render.LABEL) -> Asked:
         """The answers with the marks that the form puts around them."""
@@ -305,7 +291,7 @@ class Reading:
 
 def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     """A causal model has to hold prompt and answer in the positions that it has."""
-    length = min(numbers.max_length or base.max_length, context_tokens(base.name, base.model.config))
+    length = min(numbers.max_length or base.max_length, context_of(base.name, base.model.config))
     room = numbers.max_answer
     if task.kind in CLOSED and task.labels:
         room = max(len(ids) for ids in base.tokenizer(list(task.labels))["input_ids"]) + 2
