@@ -17,7 +17,7 @@ from limbeck.bench.knowledge.semantics import semantics
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY = {"layers": 2, "width": 16, "positions": 256, "steps": 12, "tokens": 256, "lr": 0.003, "most": 4, "room": 4, "episodes": 40}
 WORLD = {"background": 20, "entities": 60, "dimensions": 2, "articles": 2}
-ARMS = ["pretrained", "in_context", "retrieval", "plain", "rephrase", "local", "global"]
+ARMS = ["pretrained", "needed", "in_context", "retrieval", "plain", "rephrase", "local", "global"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "generalization"
     default = json.loads((REPOSITORY / "bench/generalization/default.json").read_bytes())
     default["worlds"]["reversals"] = {"parameters": WORLD, "base": TINY, "training": {"steps": 8, "tokens": 256, "lr": 0.003}}
-    default["core"] = [{"data": "reversals", "base": "own", "rows": [16], "seeds": [0, 1], "experiments": [*ARMS[:2], "plain", "local"]}]
+    default["core"] = [{"data": "reversals", "base": "own", "rows": [16], "seeds": [0, 1], "experiments": ["pretrained", "in_context", "plain", "local"]}]
     default["further"] = []
     folder.mkdir()
     (folder / "default.json").write_text(json.dumps(default))

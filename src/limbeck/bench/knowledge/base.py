@@ -105,7 +105,8 @@ def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int =
     from limbeck.engine.fresh import new_causal
 
     facts = [asdict(f) for f in world.background]
-    folder = scratch / f"base-{world.name}-{seed}-{sha_of([asdict(shape), facts, list(world.pseudo), threads])}"
+    trains = {name: value for name, value in asdict(shape).items() if name != "room"}
+    folder = scratch / f"base-{world.name}-{seed}-{sha_of([trains, facts, list(world.pseudo), threads])}"
     if (folder / "trained.json").exists():
         return folder
     raw = scratch / f"{folder.name}-raw"

@@ -86,6 +86,7 @@ def verdict(claim: Claim, group: Group) -> tuple[str, str]:
 def bars(found: Sequence[Group]) -> Iterator[tuple[str, str, str]]:
     """(bar, what was found, met or not) of those that this study set itself beforehand."""
     by_data = {g.data: g for g in reversed(found) if g.run}
+    yield level(by_data.get("reversals"), "needed", "reversal", BAR_IN_CONTEXT, above=True)
     yield level(by_data.get("reversals"), "in_context", "reversal", BAR_IN_CONTEXT, above=True)
     yield level(by_data.get("reversals"), "plain", "reversal", BAR_PLAIN, above=False)
     yield better(by_data.get("reversals"), "local", "rephrase", "reversal")

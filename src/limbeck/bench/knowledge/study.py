@@ -76,7 +76,7 @@ def recipe_text(config: Mapping[str, Any]) -> str:
     """As the product would spell it."""
     rows = {"local": "augment:local", "global": "augment:global", "both": "augment:both", "rephrase": "rephrase"}.get(config["rows"], "")
     split = f"split:{config['split']}" if config["split"] else ""
-    context = {"documents": "many", "retrieval": f"rag:{config['k']}"}.get(config["context"], "")
+    context = {"needed": "many", "documents": "many", "retrieval": f"rag:{config['k']}"}.get(config["context"], "")
     head = config["adapter"] if config["rows"] else "prompt"
     return f"{'+'.join(p for p in (head, context, rows, split) if p)}@base"
 
@@ -109,6 +109,8 @@ def learnt(world: World, config: Mapping[str, Any], added: Sequence[Written]) ->
 
 
 def context_of(world: World, config: Mapping[str, Any], shape: Shape, seed: int) -> contexts.Context:
+    if config["context"] == "needed":
+        return contexts.many(world, 0, seed)
     if config["context"] == "documents":
         return contexts.many(world, shape.room, seed)
     return contexts.retrieved(world, config["k"], shape.room) if config["context"] == "retrieval" else contexts.nothing
