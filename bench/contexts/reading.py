@@ -15,12 +15,13 @@ from typing import Any
 from common import LIMBECK
 
 ROOMS = ("attic", "cellar", "garage", "kitchen", "library", "office", "garden", "stable")
-SEED, THINGS, TEST, DEV = 0, 400, 100, 40
+SEED, THINGS, TEST, DEV = 0, 1160, 100, 60
 RECIPES = (
     "prompt@{base}",
     "prompt+few:8@{base}",
     "prompt+many@{base}",
     "prompt+rag:4@{base}",
+    "full+rag:4@{base}",
     "lora+rag:4@{base}",
     "lora@{base}",
 )

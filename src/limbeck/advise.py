@@ -157,6 +157,8 @@ def commands(facts: Facts, first: str) -> tuple[str, ...]:
         )
     if first == "retrieval":
         return (f"{run}{teacher} --candidates prompt@teacher,prompt+rag:4@teacher",)
+    if first == "augment" and facts.documents and not facts.unlabelled:
+        return (f"{run}{teacher} --candidates prompt@teacher,prompt+rag:4@teacher,full@tiny,full+augment:both@tiny",)
     if first == "augment":
         return (f"{run}{teacher} --candidates head@minilm,head+rows:gold@minilm,full@minilm,full+rows:gold@minilm,prompt@teacher",)
     if writes:

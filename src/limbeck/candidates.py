@@ -145,10 +145,10 @@ def on_dev(bench: Bench, recipe: Recipe) -> Record:
             if fitted.save is not None and trains(adapter):
                 fitted.save(place(bench, recipe) / "model")
                 bench.alive[recipe.id] = fitted.predictor
+            record = record.model_copy(update={"prompt": sent(bench, recipe, fitted)})
             found = answer(fitted.predictor, bench.dev, recipe.asks_teacher)
         if not trains(adapter) and not recipe.asks_teacher:
             record = record.model_copy(update={"peak_memory_mb": peak()})  # it works when it answers
-        record = record.model_copy(update={"prompt": sent(bench, recipe, fitted)})
         return record, found
 
     return finish(bench, recipe, adapter, work, "dev", step, inputs)
@@ -193,6 +193,11 @@ def on_test(bench: Bench, recipe: Recipe, refit: bool, keep: bool = False) -> Re
     return finish(bench, recipe, adapter, work, "test", step, inputs)
 
 
+def trains(adapter: Adapter) -> bool:
+    """Whether fitting learns anything; a prompt is only put together."""
+    return adapter.group != "prompt"
+
+
 def sent(bench: Bench, recipe: Recipe, fitted: Fitted) -> tuple[Message, ...]:
     """One prompt as it goes out: of the first dev row, with the passages that are looked up for it."""
     if fitted.prompt is None or not bench.dev:
@@ -200,11 +205,6 @@ def sent(bench: Bench, recipe: Recipe, fitted: Fitted) -> tuple[Message, ...]:
     rows = [bench.dev[0].blind()]
     rows = bench.library.with_passages(recipe, rows) if looks_up(recipe) and bench.library is not None else rows
     return tuple(fitted.prompt(rows[0]))
-
-
-def trains(adapter: Adapter) -> bool:
-    """Whether fitting learns anything; a prompt is only put together."""
-    return adapter.group != "prompt"
 
 
 def single_calls(predictor: Predictor, rows: Sequence[Example]) -> tuple[float, ...]:

@@ -418,6 +418,15 @@ def cost_per_call(record: Record, found: Sequence[Prediction], p50_ms: float | N
     return None if p50_ms is None else p50_ms / 1000 / 3600 * machine
 
 
+def flops_per_call(recipe: Recipe, found: Sequence[Prediction]) -> float | None:
+    """Of the base's own weights, over the tokens that were read and written for a test row; None where either is not known."""
+    tokens = [p.tokens_in + (p.tokens_out or 0) for p in found if p.tokens_in]
+    parameters = parameters_of_name(recipe.base) if recipe.base and not recipe.asks_teacher else None
+    if not tokens or not parameters:
+        return None
+    return flops.per_call(parameters, sum(tokens) / len(tokens), family_of_name(recipe.base))
+
+
 def mean_of(numbers: Iterable[int | None]) -> float | None:
     found = [n for n in numbers if n is not None]
     return sum(found) / len(found) if found else None
@@ -439,15 +448,6 @@ DEAF = (
     "{names} got the same replies, word for word, on all {n} test rows: what was shown changed nothing (a recording answers alike "
     "whatever it is shown). Between these rows the table compares costs, not contexts"
 )
-
-
-def flops_per_call(recipe: Recipe, found: Sequence[Prediction]) -> float | None:
-    """Of the base's own weights, over the tokens that were read and written for a test row; None where either is not known."""
-    tokens = [p.tokens_in + (p.tokens_out or 0) for p in found if p.tokens_in]
-    parameters = parameters_of_name(recipe.base) if recipe.base and not recipe.asks_teacher else None
-    if not tokens or not parameters:
-        return None
-    return flops.per_call(parameters, sum(tokens) / len(tokens), family_of_name(recipe.base))
 
 
 def cut_warnings(records: Sequence[Record], answers: Sequence[dict[str, list[Prediction]]]) -> list[str]:

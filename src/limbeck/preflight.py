@@ -93,6 +93,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
     gold, dev, test, unlabelled = own_ids(gold, dev, test, unlabelled)
     made, gold = [r for r in gold if r.origin.kind != "gold"], [r for r in gold if r.origin.kind == "gold"]
     teacher = open_the_teacher(settings.teacher, settings.price, settings.budget_usd, "--price")
+    warnings += structuring.of_no_use(settings, wanted, teacher)
     labeller = open_the_teacher(settings.labeller, settings.labeller_price, settings.budget_usd, "--labeller-price")
     if teacher is None and any(r.asks_teacher for r in wanted):
         raise UsageError(

@@ -17,7 +17,7 @@ from limbeck import registry, render
 from limbeck.adapters.prompted_base import no_writer
 from limbeck.contexts.chunks import OVERLAP, WORDS
 from limbeck.contexts.shots import NUMBERS
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, config_of_name, context_tokens, family_of_name, parameters_of_name
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, config_of_name, context_of, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
 from limbeck.render_structure import of_recipe
 from limbeck.types import TEACHER, Kind, Recipe, Task, Value
@@ -143,24 +143,23 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
         )
     if adapter.may_ask and family_here(base) == ENCODER:
         raise no_writer(text, base)
-    if "cot" in recipe.args and adapter.may_ask and base and not recipe.asks_teacher:
-        raise UsageError(
-            f"{text!r}: a base of this machine answers at once", "reasons before the answer are asked of a teacher", f"prompt@{base}"
-        )
+    if adapter.may_ask and recipe.args and not recipe.asks_teacher:
+        have = "its closed answers are scored, not written, so that it would argue for nothing"
+        raise UsageError(f"{text!r}: a base of this machine is not asked for reasons", have, f"prompt@{base}, or {name}:cot@teacher")
     if recipe.asks_teacher and not adapter.may_ask:
         raise UsageError(
             f"{text!r}: the weights of a teacher cannot be moved", "a teacher can only be prompted", f"{name}@minilm, or prompt@teacher"
         )
     if recipe.context and adapter.group == "student":
         refuse_encoders(recipe, adapter)
-    if names_documents(recipe) and adapter.group == "student":
-        refuse_to_learn(recipe, adapter)
     if recipe.context.partition(":")[0] == "many" and adapter.group == "student":
         raise UsageError(
             f"{text!r}: a student that trains on the rows need not read them again in every call",
             "many puts the whole training set into each prompt, and each training row would be asked with the others as its text",
             f"{name}@{base}, or prompt+many@{base}",
         )
+    if names_documents(recipe) and adapter.group == "student":
+        refuse_to_learn(recipe, adapter)
     for axis in ("context", "rows", "objective"):
         if axis == "context" and adapter.attach is not None:
             continue  # a student that writes reads passages and demonstrations before its input, in training and in use
@@ -195,6 +194,12 @@ def refuse_encoders(recipe: Recipe, adapter: registry.Adapter) -> None:
         )
 
 
+def family_here(base: str) -> str:
+    """The family of a base that lies on this machine; "" of any other, which will say it when it is loaded."""
+    here = base in registry.names("bases") or Path(base).expanduser().is_dir()
+    return family_of_name(base) if here else ""
+
+
 def refuse_to_learn(recipe: Recipe, adapter: registry.Adapter) -> None:
     """Documents are learnt by a model that writes them, with the loss of a language model."""
     if not writes(recipe, adapter):
@@ -223,12 +228,6 @@ def learns_documents(recipe: Recipe, labelled: bool) -> bool:
     if names_documents(recipe):
         return True
     return not labelled and not recipe.rows and not recipe.objective and writes(recipe, registry.take("adapters", recipe.adapter))
-
-
-def family_here(base: str) -> str:
-    """The family of a base that lies on this machine; "" of any other, which will say it when it is loaded."""
-    here = base in registry.names("bases") or Path(base).expanduser().is_dir()
-    return family_of_name(base) if here else ""
 
 
 WHY_NOT = {
@@ -331,7 +330,7 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[value.name] = value
     if recipe.context.startswith("rag:"):
         looking_up(recipe, family, put)
-    elif recipe.context.startswith("few:") and family != ENCODER:
+    elif recipe.context and family != ENCODER:
         k = int(recipe.context.split(":")[1])
         room = 384 + k * (round(sizes.chars / 4 * TOKENS_PER_WORD) + 32)
         put(
@@ -348,24 +347,14 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
     return table
 
 
-def showing(recipe: Recipe) -> Sequence[Value]:
-    """What the picker of demonstrations reads."""
-    name, *rest = recipe.context.split(":")
-    if name == "many":
-        return MANY
-    return NUMBERS.get(rest[1], ()) if name == "few" and len(rest) > 1 else ()
-
-
-MANY = (Value(name="window", value=None, why="tokens that the model takes, prompt and answer: told by demonstrating.with_window"),)
-
-
 LONGEST_PROMPT = 4096  # tokens; each of them takes its time on a CPU
 
 
 def prompting_numbers(recipe: Recipe, task: Task, put: Any) -> None:
     """Of a local base that is prompted: nothing is trained, so they say how it reads and how it answers."""
     config = config_of_name(recipe.base)
-    room = min(context_tokens(recipe.base, config), LONGEST_PROMPT)
+    room = context_of(recipe.base, config)
+    room = room if recipe.context == "many" else min(room, LONGEST_PROMPT)
     put("max_length", room, "what the base reads at once, 4,096 tokens at most; a longer prompt loses demonstrations from its front")
     closed = task.kind in (Kind.LABEL, Kind.CHOICE)
     put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
@@ -376,6 +365,17 @@ def prompting_numbers(recipe: Recipe, task: Task, put: Any) -> None:
         put("decode", "greedy", "the likeliest token at each place, the same every time; beam:4 takes four times as long")
     if task.kind is Kind.FIELDS:
         put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
+
+
+def showing(recipe: Recipe) -> Sequence[Value]:
+    """What the picker of demonstrations reads."""
+    name, *rest = recipe.context.split(":")
+    if name == "many":
+        return MANY
+    return NUMBERS.get(rest[1], ()) if name == "few" and len(rest) > 1 else ()
+
+
+MANY = (Value(name="window", value=None, why="tokens that the model takes, prompt and answer: told by demonstrating.with_window"),)
 
 
 def looking_up(recipe: Recipe, family: str, put: Any) -> None:

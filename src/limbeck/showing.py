@@ -1,7 +1,7 @@
-"""Demonstrations for what computes on this machine: they travel with its rows.
+"""What computes on this machine is shown demonstrations in its rows, a prompted base and a student alike.
 
-A prompt of a teacher takes its picker as it is (FitJob.shots). A student is trained with demonstrations before each row, never the row
-itself, which no picker shows; a prompted base reads them with each input; both are served with the same picker."""
+A prompt of a teacher takes its picker as it is (FitJob.shots). A student is trained with demonstrations before each row, never the
+row itself (no picker shows a row to itself), and both are served with the same picker as they were measured with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from limbeck.contexts.shots import NUMBERS
 from limbeck.demonstrating import Shots
 from limbeck.engine.demonstrator import Demonstrator
 from limbeck.registry import Fitted
@@ -17,16 +18,19 @@ from limbeck.types import Example, Recipe
 ALIKE = ("random", "many")  # pickers that show every input the same rows
 
 
-def shown(rows: Sequence[Example], shots: Shots) -> list[Example]:
-    """Each row with its demonstrations."""
-    shots.prepare(rows)
-    return [row.model_copy(update={"shots": tuple(shots(row)) or None}) for row in rows]
-
-
 def picker_of(recipe: Recipe) -> tuple[str, int]:
-    """(name on the shelf `contexts`, k) of few:k[:name]; of many: ("many", 0)."""
-    kind, *rest = recipe.context.split(":")
-    return (kind, 0) if kind == "many" else ((rest[1] if len(rest) > 1 else "random"), int(rest[0]))
+    """(name on the shelf `contexts`, k) of few:k[:name]; many is a picker of its own, of all that it holds."""
+    name, *rest = recipe.context.split(":")
+    if name == "many":
+        return name, 0
+    return (rest[1] if len(rest) > 1 else "random"), int(rest[0])
+
+
+def shown(rows: Sequence[Example], shots: Shots) -> list[Example]:
+    """Each row with the demonstrations that inputs get."""
+    if len(rows) > 1:
+        shots.prepare(rows)
+    return [row.model_copy(update={"shots": tuple(shots(row)) or None}) for row in rows]
 
 
 def wrap(recipe: Recipe, fitted: Fitted, shots: Shots, seed: int) -> Fitted:
@@ -34,17 +38,15 @@ def wrap(recipe: Recipe, fitted: Fitted, shots: Shots, seed: int) -> Fitted:
     name, k = picker_of(recipe)
     alike = name in ALIKE
     rows = list(shots.pick(Example(id="", input=""))) if alike else list(shots.pool)
-    values = {value.name: value.value for value in recipe.values if value.name in VALUES}
-    shown = Demonstrator(fitted.predictor, shots, "" if alike else name, k, seed, rows, values)
-    save = fitted.save
+    values = {value.name: recipe.value(value.name, value.value) for value in NUMBERS.get(name, ())}
+    predictor = Demonstrator(fitted.predictor, shots, "" if alike else name, k, seed, rows, values)
+    save, prompt = fitted.save, fitted.prompt
+    sent = None if prompt is None else lambda row: prompt(shown([row], shots)[0])
     if save is None:
-        return replace(fitted, predictor=shown)
+        return replace(fitted, predictor=predictor, prompt=sent)
 
     def both(folder: Path) -> None:
         save(folder)
-        shown.save(folder)
+        predictor.save(folder)
 
-    return replace(fitted, predictor=shown, save=both)
-
-
-VALUES = ("embedder", "similarity", "mmr_lambda")  # that pickers read
+    return replace(fitted, predictor=predictor, prompt=sent, save=both)

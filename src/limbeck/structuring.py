@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from limbeck import registry, render
 from limbeck.errors import UsageError
-from limbeck.registry import Ask
+from limbeck.registry import Ask, Teacher
 from limbeck.render_structure import LEVERS, Structure, details_of, has_role, of_recipe, role_of, structure_of
 from limbeck.run import write_bytes
 from limbeck.types import Message, Recipe, Reply, Request, Settings, Task
@@ -30,7 +30,7 @@ def read(spec: str) -> Structure:
     path = Path(spec)
     if not path.is_file():
         have = registry.near(spec, registry.names("structures"))
-        raise UsageError(f"there is no structure and no file {spec!r}", have, "--structure full, or --structure structure.json")
+        raise UsageError(f"there is no structure and no file {spec!r}", have, "--structure complete, or --structure structure.json")
     try:
         return Structure.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
     except (ValueError, ValidationError) as error:
@@ -76,6 +76,20 @@ def settle(settings: Settings, warn: list[str]) -> Settings:
     structure = structure_of(named) if isinstance(named, dict) else read(str(spec or named))
     structure = with_own_texts(structure, settings.role, settings.details)
     return settings.model_copy(update={"overrides": {**settings.overrides, "structure": value_of(structure)}})
+
+
+def of_no_use(settings: Settings, wanted: Sequence[Recipe], teacher: Teacher | None) -> list[str]:
+    """Warnings where a structure was named, and nothing will be sent with it, or nobody looks at it."""
+    named = settings.structure or settings.overrides.get("structure")
+    if not named:
+        return []
+    if wanted and not any(recipe.asks_teacher for recipe in wanted):
+        return ["a structure was named, and no candidate asks a teacher: it changes nothing (--candidates prompt@teacher)"]
+    if plain := [recipe.text for recipe in wanted if recipe.adapter == "prompt" and not recipe.asks_teacher]:
+        return [f"{', '.join(plain)}: the prompt of a local base stays plain; a structure is for a teacher's"]
+    if teacher is not None and teacher.recording:
+        return ["the teacher is a recording: it answers the same, whatever structure its prompts have"]
+    return []
 
 
 def levers_of(task: Task, role: str | None = None) -> tuple[str, ...]:

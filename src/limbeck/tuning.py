@@ -21,7 +21,7 @@ from limbeck.log import Log
 from limbeck.planning import asker, sizes_of
 from limbeck.preflight import Given, preflight
 from limbeck.registry import Ask
-from limbeck.render_structure import FULL_STEPS, PLAIN, Structure
+from limbeck.render_structure import COMPLETE_STEPS, PLAIN, Structure
 from limbeck.run import RunFolder, read_json, read_lines, write_json
 from limbeck.teachers.store import Store
 from limbeck.trials import (
@@ -153,7 +153,8 @@ def plan(desk: Desk, trials: int) -> tuple[int, int, list[str]]:
     not even pay for the least."""
     settings, rows, notes = desk.given.settings, len(desk.subset), []
     calls = [
-        one_call(desk.task, recipe_of(desk, s), desk.subset, desk.subset, desk.given.teacher, settings.seed) for s in (PLAIN, FULL_STEPS)
+        one_call(desk.task, recipe_of(desk, s), desk.subset, desk.subset, desk.given.teacher, settings.seed)
+        for s in (PLAIN, COMPLETE_STEPS)
     ]  # type: ignore[arg-type]
     usd = sum(call.times(1, ASKED_AGAIN).middle for call in calls) / 2
     finals = (1 + FINALISTS) * (len(desk.dev) - rows) * usd

@@ -15,7 +15,7 @@ from limbeck.bench.knowledge.reversals import reversals
 from limbeck.bench.knowledge.semantics import semantics
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TINY = {"layers": 2, "width": 16, "positions": 256, "steps": 12, "tokens": 256, "lr": 0.003, "most": 4, "episodes": 40}
+TINY = {"layers": 2, "width": 16, "positions": 256, "steps": 12, "tokens": 256, "lr": 0.003, "most": 4, "room": 4, "episodes": 40}
 WORLD = {"background": 20, "entities": 60, "dimensions": 2, "articles": 2}
 ARMS = ["pretrained", "in_context", "retrieval", "plain", "rephrase", "local", "global"]
 

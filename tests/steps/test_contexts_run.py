@@ -157,3 +157,21 @@ def test_a_recording_under_contexts_is_told_to_answer_alike_and_every_text_is_em
     assert all(name in said for name in names) and "a recording answers alike" in said
     kept = list((tmp_path / "run" / "2-index" / "embeddings").glob("*.safetensors"))
     assert len(kept) <= 6 < report["sizes"]["test"], "rows are embedded many at once, one file each time; dev and test not row by row"
+
+
+def test_many_fits_a_base_of_this_machine_to_the_token(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="a local base needs the train extra")
+    (tmp_path / "prompt.md").write_text("Sort the mail of a shop.\n\nLabels:\n- refund\n- delivery\n")
+    write_jsonl(tmp_path / "rows.jsonl", rows(80))
+    names = ["majority", "prompt+many@tiny-lm", "prompt+many@tiny"]
+    command = ["run", tmp_path / "prompt.md", "--rows", tmp_path / "rows.jsonl", "--candidates", ",".join(names), "--threads", "1"]
+    done = call_limbeck(*command, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "run" / "5-report.json").read_text())
+    for name in names[1:]:
+        row = row_of(report, name)
+        values = {value["name"]: value for value in row["values"]}
+        n = int(values["rows_shown"]["value"].split(" of ")[0])
+        assert row["state"] == "ok" and 0 < n < report["sizes"]["train"], row["reason"]
+        assert values["demonstrations"]["value"] == n, "none of them was left out again"
+        assert row["tokens_in_per_call"] <= values["window"]["value"] and row["usd_per_1000"] is not None

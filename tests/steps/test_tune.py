@@ -142,5 +142,5 @@ def test_what_cannot_be_tuned_is_told_before_anything_is_asked(folder, more, cod
 
 
 def test_a_run_says_what_is_wrong_with_a_structure(folder):
-    done = call_limbeck("run", folder / "prompt.md", "--rows", folder / "rows.jsonl", "--structure", "fulll", "--dry-run", env=KEY)
-    assert done.returncode == 2 and "did you mean full" in done.stderr
+    done = call_limbeck("run", folder / "prompt.md", "--rows", folder / "rows.jsonl", "--structure", "complet", "--dry-run", env=KEY)
+    assert done.returncode == 2 and "did you mean complete" in done.stderr

@@ -29,6 +29,7 @@ CASES = {
     "general knowledge": (replace(PLENTY, task=TASK.model_copy(update={"kind": Kind.CHOICE, "labels": ()})), "prompting"),
     "free text": (replace(PLENTY, task=TASK.model_copy(update={"kind": Kind.TEXT, "labels": ()})), "prompting"),
     "documents": (replace(PLENTY, task=TASK.model_copy(update={"kind": Kind.TEXT, "labels": ()}), documents=40, document_tokens=900_000), "retrieval"),
+    "documents that are asked about often": (replace(PLENTY, task=TASK.model_copy(update={"kind": Kind.TEXT, "labels": ()}), documents=40, document_tokens=900_000, calls=1e6), "retrieval"),
     "many unlabelled": (replace(PLENTY, train=10, test=100, unlabelled=5000, budget_usd=10.0), "augment"),
     "private": (replace(PLENTY, private=True, task=TASK.model_copy(update={"kind": Kind.CHOICE, "labels": ()})), "training"),
     "the prompt won here": (replace(PLENTY, report=prompting_wins(), run="runs/x"), "prompting"),
@@ -92,6 +93,14 @@ def test_a_latency_that_the_run_did_not_reach_rules_its_group_out():
     assert any(one.way == "prompting" and one.rules_out for one in found)
     assert not any(one.rules_out for one in advise_rules.latency_here(replace(PLENTY, report=report, latency_ms=1e6)))
     assert advise_rules.latency_here(replace(PLENTY, latency_ms=10)) == []  # nothing measured, nothing claimed
+
+
+def test_what_is_learnt_from_documents_gains_with_the_calls():
+    rare, often = (
+        next(w for w in ways(CASES[name][0])[0] if w.name == "augment") for name in ("documents", "documents that are asked about often")
+    )
+    assert often.points > rare.points > 0 and rare.evidence[0].how == "published"
+    assert "augment:both" in commands(CASES["documents"][0], "augment")[0]
 
 
 def test_the_interval_of_a_small_test_by_hand():

@@ -258,7 +258,7 @@ def test_a_student_that_writes_may_look_things_up_and_has_room_for_it(adapter, t
         ("prompt+rag:0@teacher", "cannot read"),
         ("prompt+rag:4+few:8@teacher", "two modifiers"),
         ("majority+rag:4", "majority"),
-        ("lora+few:4@minilm", "context"),
+        ("lora+few:4@minilm", "demonstrations"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_reason(written, part):

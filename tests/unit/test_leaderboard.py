@@ -20,7 +20,7 @@ from limbeck.curate.leak_docs import told
 from limbeck.curate.split import split_of
 from limbeck.preflight import cut, preflight
 from limbeck.run import RunFolder, write_bytes, write_json, write_lines
-from limbeck.types import Example, Kind, Prediction, Recipe, Report, Row, Settings, Splits, Task
+from limbeck.types import Demonstration, Example, Kind, Prediction, Recipe, Report, Row, Settings, Splits, Task
 from limbeck.verdict import Choice
 
 LABELS = ("red", "green", "blue")
@@ -120,8 +120,8 @@ def test_a_test_row_in_training_or_among_the_demonstrations_of_the_prompt_is_cau
     settings = Settings(
         prompt=str(tmp_path / "p.md"), rows=(str(tmp_path / "rows.jsonl"),), test=str(tmp_path / "test.jsonl"), candidates=("majority",)
     )
-    task = TASK.model_copy(update={"demonstrations": ({"input": shown.input, "output": shown.output},)})
-    given, splits, _ = cut(preflight(settings, prompt), Task.model_validate(task.model_dump()))
+    task = TASK.model_copy(update={"demonstrations": (Demonstration(input=shown.input, output=shown.output or ""),)})
+    given, splits, _ = cut(preflight(settings, prompt), task)
     learnt = {*splits.train.ids, *splits.dev.ids}
     assert "stolen" not in learnt and len(learnt) == 30 and len(splits.test.ids) == 20, "test is frozen: the copy goes, not the row"
     warned = " ".join(given.warnings)

@@ -10,8 +10,9 @@ import pytest
 from limbeck import compare, demonstrating, estimate, recipes, render
 from limbeck.adapters.prompt import Prompted
 from limbeck.errors import UsageError
+from limbeck.recipes import MANY
 from limbeck.render_structure import PLAIN
-from limbeck.report import table
+from limbeck.report import markdown, table
 from limbeck.teachers.openai_api import read_reply
 from limbeck.teachers.openai_batch import halved
 from limbeck.teachers.prices import HOSTED, parse_price, price_of
@@ -206,6 +207,18 @@ def test_a_student_pays_for_itself_against_the_prompt_that_dev_says_is_best() ->
     student = Row(recipe="head", id="h", group="student", usd_per_1000=0.0, train_s=3600.0)
     assert with_break_even(student, rows, 0.0, 1.0, lower_is_better=True).break_even_calls == pytest.approx(1 / 0.003)
     assert with_break_even(student, rows, 0.0, 1.0).break_even_calls == pytest.approx(1 / 0.001)
+
+
+def test_the_report_says_in_words_how_many_rows_stood_in_the_prompt() -> None:
+    from tests.unit.report_fixture import twelve_labels
+
+    report = twelve_labels()
+    recipe = demonstrating.with_window(recipes.parse("prompt+many@teacher").model_copy(update={"values": MANY}), "recorded:x")
+    values = tuple(demonstrating.Shots(lambda row: (), shown=96, there=1200, tokens=31_000, left_out=2).measured(recipe))
+    rows = (report.rows[0].model_copy(update={"recipe": "prompt+many@teacher", "values": values}), *report.rows[1:])
+    text = markdown(report.model_copy(update={"rows": rows}))
+    assert "prompt+many@teacher was shown 96 of 1,200 training rows" in text and "31,000 tokens estimated of 128,000" in text
+    assert "prompt+many@teacher: 2 training rows never shown: copies of dev or test rows" in text
 
 
 def test_the_table_shows_tokens_per_call() -> None:

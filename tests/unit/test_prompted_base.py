@@ -10,11 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from limbeck import demonstrating, render, showing
+from limbeck import render, showing
 from limbeck.adapters.prompt import PROMPT
+from limbeck.demonstrating import Shots, demonstrations
 from limbeck.engine.calibrate import calibrated, pmi
 from limbeck.engine.demonstrator import DEMONSTRATIONS, Demonstrator
-from limbeck.engine.generate import before
+from limbeck.engine.generate import up_to
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, Base, load_base
 from limbeck.engine.opening import Opening, common
 from limbeck.engine.reader import load_student
@@ -175,7 +176,7 @@ def test_an_end_counts_only_where_one_answer_begins_another(tmp_path):
     [("tea\n\nInput: more\nAnswer: x", "tea"), (" tea \n\ncup", "tea \n\ncup"), ("\n\nInput: a", ""), ("a\n\nPassages:\n<", "a")],
 )
 def test_a_base_that_goes_on_with_the_next_question_has_answered_before_it(written, answer):
-    assert before(written, render.NEXT_QUESTION).strip() == answer
+    assert up_to(written.strip(), render.NEXT_QUESTION) == answer
 
 
 def test_what_is_not_closed_is_written(base, tmp_path):
@@ -187,35 +188,35 @@ def test_what_is_not_closed_is_written(base, tmp_path):
 # ---- as it was measured, so it is served -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("context", ["few:2", "few:2:nearest"])
-def test_a_folder_answers_the_same(base, tmp_path, context):
+def picks(recipe: Recipe) -> Shots:
+    found = demonstrations(TASK, recipe, ROWS, 3)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("context", "kept"), [("few:2", 2), ("few:2:nearest", 8), ("many", 3)])
+def test_a_folder_answers_the_same(base, tmp_path, context, kept):
     recipe = Recipe(adapter="prompt", base=str(base.folder), context=context)
-    fitted = showing.wrap(recipe, prompted(base, tmp_path, calibrate=True), shots_of(recipe, 3), seed=3)
+    shots = picks(recipe) if context != "many" else Shots(lambda row: ROWS[:3], pool=ROWS[:3])
+    fitted = showing.wrap(recipe, prompted(base, tmp_path, calibrate=True), shots, seed=3)
     assert isinstance(fitted.predictor, Demonstrator) and fitted.save is not None
+    assert len(shots(BLIND[0])) > 0 and "Answer: " in fitted.prompt(BLIND[0])[-1].content
     fitted.save(tmp_path / "model")
     loaded = load_student(tmp_path / "model")
-    new = [Example(id="n", input="the bill is late"), *BLIND]
+    new = [Example(id="n", input="the bill is late"), Example(id="m", input="a cold cup")]
     must_agree(fitted.predictor.predict(new), loaded.predict(new))
-    kept = (tmp_path / "model" / DEMONSTRATIONS).read_text()
-    assert kept.count('"input"') == (2 if context == "few:2" else 8) and '"origin"' not in kept
+    text = (tmp_path / "model" / DEMONSTRATIONS).read_text()
+    assert text.count('"input"') == kept and '"origin"' not in text
     assert loaded.predictor.reading.calibrate and loaded.predictor.reading.prompted
 
 
 @pytest.mark.parametrize("context", ["few:3", "few:3:nearest"])
 def test_a_student_never_learns_a_row_that_stands_in_its_own_prompt(context):
-    recipe = Recipe(adapter="full", base="tiny", context=context)
-    shots = shots_of(recipe)
-    rows = showing.shown(ROWS, shots)
-    for row in rows:
+    shots = picks(Recipe(adapter="full", base="tiny", context=context))
+    for row in showing.shown(ROWS, shots):
         assert len(row.shots) == 3 and row.id not in {shot.id for shot in row.shots}
     stranger = Example(id="d", input="the lamp is broken and late")
     assert list(showing.shown([stranger], shots)[0].shots) == list(shots(stranger)), "it is served as it was trained"
-
-
-def shots_of(recipe: Recipe, seed: int = 0) -> demonstrating.Shots:
-    found = demonstrating.demonstrations(TASK, recipe, ROWS, seed)
-    assert found is not None
-    return found
 
 
 def test_the_demonstrations_of_a_student_stand_before_its_input():

@@ -10,7 +10,7 @@ import pytest
 from limbeck import recipes, registry, render, render_reasons, render_structure, structuring
 from limbeck.adapters.prompt import Prompted
 from limbeck.errors import Transient, UsageError
-from limbeck.render_structure import FULL, PLAIN, STEPS, Structure
+from limbeck.render_structure import COMPLETE, PLAIN, STEPS, Structure
 from limbeck.types import Demonstration, Example, Kind, Message, Reply, Settings, Status, Task, sha_of
 
 SORT = " Sort the mail.\n- refund: wants money back\n- other: anything else\n"
@@ -174,10 +174,10 @@ def with_structure(value: object) -> recipes.Recipe:
 
 
 def test_the_structure_is_hashed_into_the_recipe():
-    ids = {with_structure(v).id for v in (None, "full", "steps", {"role": True}, {"role": True, "role_text": "You are a judge."})}
+    ids = {with_structure(v).id for v in (None, "complete", "steps", {"role": True}, {"role": True, "role_text": "You are a judge."})}
     assert len(ids) == 5
     assert with_structure(None).value("structure") == "plain"
-    assert with_structure("full-steps").value("max_tokens") > with_structure("full").value("max_tokens")
+    assert with_structure("complete-steps").value("max_tokens") > with_structure("complete").value("max_tokens")
 
 
 def settings(**more: object) -> Settings:
@@ -186,8 +186,8 @@ def settings(**more: object) -> Settings:
 
 def test_a_structure_comes_from_the_shelf_or_a_file(tmp_path):
     warnings: list[str] = []
-    assert structuring.settle(settings(structure="full"), warnings).overrides == {"structure": "full"}
-    structuring.write(tmp_path / "s.json", FULL.model_copy(update={"name": "mine", "tuned": {"trials": 20}}))
+    assert structuring.settle(settings(structure="complete"), warnings).overrides == {"structure": "complete"}
+    structuring.write(tmp_path / "s.json", COMPLETE.model_copy(update={"name": "mine", "tuned": {"trials": 20}}))
     found = structuring.settle(settings(structure=str(tmp_path / "s.json")), warnings).overrides["structure"]
     assert render_structure.structure_of(found).tuned == {"trials": 20} and found["role"] is True and not warnings
 
@@ -200,6 +200,16 @@ def test_texts_of_the_front_matter_are_used_and_an_unused_one_is_told():
     assert "--structure expert" in warnings[0]
 
 
+def test_a_structure_that_nothing_is_sent_with_is_told():
+    named = settings(structure="complete")
+    trained, asked = recipes.parse("head@minilm"), recipes.parse("prompt@teacher")
+    local = recipes.parse("prompt@tiny")
+    assert "prompt@tiny: the prompt of a local base stays plain" in structuring.of_no_use(named, [local, asked], None)[0]
+    assert "no candidate asks a teacher" in structuring.of_no_use(named, [trained], None)[0]
+    assert structuring.of_no_use(named, [trained, asked], None) == structuring.of_no_use(named, [], None) == []
+    assert structuring.of_no_use(settings(), [trained], None) == []
+
+
 def test_what_is_no_structure_is_refused_with_what_to_type(tmp_path):
     with pytest.raises(UsageError, match="did you mean sandwich"):
         structuring.read("sandwitch")
@@ -209,7 +219,7 @@ def test_what_is_no_structure_is_refused_with_what_to_type(tmp_path):
             structuring.read(str(tmp_path / "s.json"))
         assert "s.json" in wrong.value.what and "delimiters" in wrong.value.do
     with pytest.raises(UsageError, match="named twice"):
-        structuring.settle(settings(structure="full", overrides={"structure": "steps"}), [])
+        structuring.settle(settings(structure="complete", overrides={"structure": "steps"}), [])
 
 
 # ---- texts by the teacher -----------------------------------------------------------------------------------------------------
@@ -252,8 +262,8 @@ def test_the_report_shows_one_prompt_to_the_letter():
     from tests.unit.report_fixture import prompting_wins
 
     report = prompting_wins()
-    sent = render.messages(LABEL, ROW, [SHOT], structure=FULL)
-    report = report.model_copy(update={"prompting": structuring.summary(LABEL, with_structure("full"), sent)})
+    sent = render.messages(LABEL, ROW, [SHOT], structure=COMPLETE)
+    report = report.model_copy(update={"prompting": structuring.summary(LABEL, with_structure("complete"), sent)})
     assert report.prompting["messages"] == [m.model_dump() for m in sent]
     assert all(m.content in markdown(report) for m in sent)
     assert "&lt;case&gt;\nPassages:" in page(report) and "role + details + form + tags" in page(report)

@@ -1,5 +1,5 @@
-"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k, +many); prompted_base.py has the local
-bases. prompt:cot asks for reasons, then the answer, and a reply that names no answer, or two, is malformed.
+"""`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k, +many); prompt:cot asks for reasons,
+then the answer, and a reply that names no answer, or two, is malformed. prompted_base.py has the bases of this machine.
 
 An empty, cut or malformed reply is asked again up to RE_ASKS times with another seed, so that it is another request;
 every reply is paid for and counted in the row's cost. What is still no answer then counts as wrong."""
@@ -128,7 +128,7 @@ PROMPT = Adapter(
     kinds=tuple(Kind),
     modifiers=("context",),
     args="cot",
-    takes="cot, which asks a teacher for reasons first",
+    takes="cot, which asks for reasons first",
     may_ask=True,
     fit=fit,
 )

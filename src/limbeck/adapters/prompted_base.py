@@ -8,6 +8,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from limbeck import render
 from limbeck.errors import UsageError
 from limbeck.registry import FitJob, Fitted
 from limbeck.types import Value
@@ -38,6 +39,7 @@ def fit(job: FitJob) -> Fitted:
         predictor=predictor,
         size_mb=size_mb(student),
         save=lambda folder: save_predictor(predictor, folder),
+        prompt=lambda row: render.messages(job.task, row),
         measured=stood_there(predictor, job),
     )
 

@@ -19,7 +19,7 @@ import torch
 from limbeck.engine.batches import by_length
 from limbeck.engine.device import pick_device
 from limbeck.engine.generate import GREEDY, Decoding, before, decode
-from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base, context_tokens
+from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base, context_of
 from limbeck.engine.score import Asked, behind, score_rows, strip_end
 from limbeck.engine.tokens import answer_end, pad_id, prompt_ids
 from limbeck.engine.writer import RATIONALE_FIRST
@@ -183,13 +183,15 @@ def of_base(base: Base, **how: Any) -> Bare:
             f"{base.name} has no likelihood of a text", f"it is an {base.family}", "take a decoder-only or an encoder-decoder base"
         )
     model = base.model.to(pick_device()).eval()
-    return Bare(model, base.tokenizer, base.family, base.max_length if base.family == SEQ2SEQ else context_tokens("", model.config), **how)
+    return Bare(
+        model, base.tokenizer, base.family, base.max_length if base.family == SEQ2SEQ else context_of(base.name, model.config), **how
+    )
 
 
 def of_student(predictor: Any, **how: Any) -> Bare:
     """predictor: engine.written.WriterPredictor. Its weights, adapter and tokenizer, without its task."""
     student = predictor.student
-    length = predictor.max_length if student.family == SEQ2SEQ else context_tokens("", student.backbone.config)
+    length = predictor.max_length if student.family == SEQ2SEQ else context_of("", student.backbone.config)
     return Bare(student.backbone, predictor.tokenizer, student.family, length, **how)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class Demonstrator:
     k: int
     seed: int
     rows: Sequence[Example]
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     @property
     def task(self) -> Any:
@@ -47,6 +47,9 @@ class Demonstrator:
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """latency_ms: the picking included."""
         began = time.perf_counter()
+        ready = getattr(self.pick, "prepare", None)
+        if ready is not None and len(inputs) > 1:
+            ready(inputs)
         rows = [row.model_copy(update={"shots": tuple(self.pick(row)) or None}) for row in inputs]
         pick_ms = (time.perf_counter() - began) * 1e3 / max(1, len(inputs))
         return [
@@ -57,9 +60,7 @@ class Demonstrator:
     def save(self, folder: Path) -> None:
         """Beside a model that is there already."""
         rows = [row.model_dump(mode="json", include=set(KEPT), exclude_none=True) for row in self.rows]
-        write_json(
-            folder / DEMONSTRATIONS, {"picker": self.picker, "k": self.k, "seed": self.seed, "values": dict(self.values), "rows": rows}
-        )
+        write_json(folder / DEMONSTRATIONS, {"picker": self.picker, "k": self.k, "seed": self.seed, "values": self.values, "rows": rows})
 
 
 def with_demonstrations(predictor: Predictor, folder: Path, task: Task) -> Predictor:
@@ -70,7 +71,7 @@ def with_demonstrations(predictor: Predictor, folder: Path, task: Task) -> Predi
     try:
         how = json.loads(path.read_bytes())
         rows = [Example.model_validate(row) for row in how["rows"]]
-        picker, k, seed, values = str(how["picker"]), int(how["k"]), int(how["seed"]), dict(how.get("values", {}))
+        picker, k, seed, values = str(how["picker"]), int(how["k"]), int(how["seed"]), dict(how["values"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as broken:
         raise ModelError(f"{path} cannot be read", str(broken)[:300], "copy the folder again, or export it again") from broken
     pick = registry.take("contexts", picker)(task, rows, k, seed, values) if picker else lambda row: rows

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
 from limbeck.engine.device import pick_device
-from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, context_tokens, load_base
+from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, context_of, load_base
 from limbeck.engine.score import takes_prompt_mask
 from limbeck.engine.tokens import answer_end, chat_text, pad, pad_id, prompt_ids
 from limbeck.errors import UsageError
@@ -76,7 +76,7 @@ class Generator:
     def __init__(self, base: Base):
         self.base, self.tokenizer = base, base.tokenizer
         self.model = base.model.to(pick_device()).eval()
-        self.context_tokens = context_tokens("", self.model.config)
+        self.context_tokens = context_of("", self.model.config)
 
     def reply(
         self, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0, n: int = 1, seed: int | None = None
@@ -144,8 +144,8 @@ def decode(
 ) -> list[Decoded]:
     """One text per prompt, in order. constraint: what may be written at all (engine.schema). seeds: of the draws, one per
     prompt; without them a row's tokens are its seed. lead: what an encoder-decoder's answer begins with and need not write;
-    stop: tokens that end an answer as its end token does; until: texts that do. The batch is padded left, whatever the tokenizer
-    says, since a causal
+    stop: tokens that end an answer as its end token does. until: texts behind which nothing more is written; they stay in the
+    text. The batch is padded left, whatever the tokenizer says, since a causal
     model writes on at the right end; padding is masked, so neighbours change nothing."""
     input_ids, attention_mask = pad(prompts, pad_id(tokenizer), left=True)
     inputs = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
@@ -169,10 +169,9 @@ def decode(
         end = next((i for i, token in enumerate(row) if token in ends), None)
         at, size = (end, 1) if (mark := find(row[:end], stop)) is None else (mark, len(stop))
         written = row[:at]
-        whole = tokenizer.decode(written, skip_special_tokens=True)
-        text = before(whole, until)
-        cut = (at is None and text == whole) or (mask is not None and mask.was_closed(written))
-        found.append(Decoded(text.strip(), "length" if cut else "stop", len(written) + (0 if at is None else size), tuple(written)))
+        text = tokenizer.decode(written, skip_special_tokens=True).strip()
+        cut = (at is None and not any(said in text for said in until)) or (mask is not None and mask.was_closed(written))
+        found.append(Decoded(text, "length" if cut else "stop", len(written) + (0 if at is None else size), tuple(written)))
     return found
 
 
@@ -186,6 +185,11 @@ def before(text: str, until: Sequence[str]) -> str:
     """Up to where the first of these texts begins."""
     places = [at for one in until if one and (at := text.find(one)) >= 0]
     return text[: min(places)] if places else text
+
+
+def up_to(text: str, marks: Sequence[str]) -> str:
+    """What stands before the first of the marks, blanks around it taken off; the blanks before the text are gone already."""
+    return "" if any(text.startswith(mark.strip()) for mark in marks) else before(text, marks).strip()
 
 
 class Behind(StoppingCriteria):

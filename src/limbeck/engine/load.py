@@ -84,7 +84,7 @@ def family_of_name(name: str) -> str:
     return ENCODER if config is None else family_of(config)
 
 
-def context_tokens(name: str, config: Any) -> int:
+def context_of(name: str, config: Any) -> int:
     """Tokens that a base reads at once, a decoder-only one with its answer: as many as it was trained with where we know that,
     else the positions of its config; 512 where it names none."""
     if name in registry.names("bases"):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from limbeck import render
 from limbeck.engine.generate import Decoding, read_decoding
-from limbeck.engine.load import CAUSAL, Base, context_tokens
+from limbeck.engine.load import CAUSAL, Base, context_of
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.packed import must_pack_exactly, packed_log_probs
 from limbeck.engine.rationale import Told
@@ -147,9 +147,9 @@ class Reading:
     loss_on: str = "answer"
     form: str = ""
     rationale_tokens: int = 0
-    frame: bool = True
     prompted: bool = False
     calibrate: bool = False
+    frame: bool = True
 
     def saved(self) -> dict[str, Any]:
         """All but the tokenizer, which is a file of its own."""
@@ -291,7 +291,7 @@ class Reading:
 
 def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     """A causal model has to hold prompt and answer in the positions that it has."""
-    length = min(numbers.max_length or base.max_length, context_tokens(base.name, base.model.config))
+    length = min(numbers.max_length or base.max_length, context_of(base.name, base.model.config))
     room = numbers.max_answer
     if task.kind in CLOSED and task.labels:
         room = max(len(ids) for ids in base.tokenizer(list(task.labels))["input_ids"]) + 2

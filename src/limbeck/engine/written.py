@@ -14,7 +14,7 @@ from limbeck import render
 from limbeck.engine.answers import judge, to_prediction
 from limbeck.engine.batches import by_length
 from limbeck.engine.calibrate import CONTENT_FREE, calibrated, pmi
-from limbeck.engine.generate import Decoded, decode, end_ids
+from limbeck.engine.generate import Decoded, decode, end_ids, up_to
 from limbeck.engine.gold import dev_score
 from limbeck.engine.opening import Opening
 from limbeck.engine.schema import Constraint
@@ -119,7 +119,7 @@ class WriterPredictor:
             cuts.append(self.cut(e, prompt, before))
         found: list[Prediction | None] = [None] * len(examples)
         for i, written in enumerate(self.decoded(rows, self.reading.max_answer, self.reading.stop, dtype, self.constraint)):
-            text, status = render.answer(self.task, examples[i], written.text)
+            text, status = render.answer(self.task, examples[i], up_to(written.text, self.reading.until))
             said = [cuts[i]["detail"], f"it wrote {written.text[:200]!r}" if status is not Status.OK else ""]
             said.append("cut off at max_answer" if written.finish == "length" else "")
             facts = {

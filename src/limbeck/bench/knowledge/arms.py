@@ -50,8 +50,8 @@ def untrained(base: Path | str) -> Any:
     return load_base(str(base))
 
 
-def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int) -> Student:
-    """A student that has learnt the texts whole: not what follows a prompt alone, or what stands first in a sentence would never
+def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int, after: str = "") -> Student:
+    """after: a word; of a text that holds it, what stands behind it is learnt alone. A student that has learnt the texts whole: not what follows a prompt alone, or what stands first in a sentence would never
     be a target, and could never be asked for (methods: "The Illusion of Latent Generalization", Table 1)."""
     from limbeck.engine.load import load_base
     from limbeck.engine.train import fit_model
@@ -68,7 +68,7 @@ def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int) -
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         job = registry.FitJob(
-            task=TASK, recipe=recipe, train=rows, dev=[], seed=seed, folder=Path(folder), objective=enough(training, seen),
+            task=TASK, recipe=recipe, train=rows, dev=[], seed=seed, folder=Path(folder), objective=enough(training, seen, after),
             threads=training.threads, dtype="float32",
         )  # fmt: skip
         fitted = fit_model(job, registry.take("adapters", training.adapter))
@@ -79,13 +79,13 @@ def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int) -
     return Student(trained, time.process_time() - began, loss, parameters, len(seen), sum(seen), fitted)
 
 
-def enough(training: Training, seen: list[int]) -> registry.Objective:
+def enough(training: Training, seen: list[int], after: str) -> registry.Objective:
     """The product's objective, its rows repeated until one pass lasts for all steps: few rows would else be hundreds of passes,
     each with a checkpoint of its own. seen: tokens per step go there."""
     objective = registry.take("objectives", "sft")
 
     def features(*given: Any, **named: Any) -> list[dict[str, Any]]:
-        items = objective.features(*given, **named)
+        items = [behind(item, named["reading"].tokenizer, after) for item in objective.features(*given, **named)]
         longest = max(item["tokens"] for item in items)
         smallest = max(1, min(256, training.tokens // longest))  # rows of the smallest batch that can come about
         total = training.steps * min(256, max(smallest, training.tokens * len(items) // max(1, sum(item["tokens"] for item in items))))
@@ -96,3 +96,12 @@ def enough(training: Training, seen: list[int]) -> registry.Objective:
         return objective.loss(model, batch)
 
     return replace(objective, features=features, loss=loss)
+
+
+def behind(item: dict[str, Any], tokenizer: Any, after: str) -> dict[str, Any]:
+    """With all up to the word read, not learnt: facts drawn at random teach nothing but noise."""
+    ids, mark = item["options"][0], tokenizer.convert_tokens_to_ids(after) if after else None
+    if mark not in ids:
+        return item
+    cut = ids.index(mark) + 1
+    return {**item, "input_ids": [*item["input_ids"], *ids[:cut]], "options": [ids[cut:]]}

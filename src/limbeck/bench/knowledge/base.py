@@ -17,13 +17,16 @@ from limbeck.bench.knowledge.checker import closure
 from limbeck.bench.knowledge.facts import END, OPENERS, Fact, Rules, World
 from limbeck.types import sha_of
 
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24)  # facts of an episode
+WEIGHTS = (12, 6, 3, 2, 1, 1, 1, 1, 1)  # short ones teach to copy, and cost few tokens; long ones to find
 MARK = "therefore"  # stands between what is given and what follows from it
 FRAME = "Input : Answer : what is it ? yes no"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Of the model and its training. tokens: of a batch. share: of the texts that are episodes. most: facts of an episode."""
+    """Of the model and its training. tokens: of a batch. share: of the texts that are episodes. most: facts of an episode.
+    room: sentences that are put before a question."""
 
     layers: int = 2
     width: int = 64
@@ -33,6 +36,7 @@ class Shape:
     lr: float = 3e-3
     share: float = 0.25
     most: int = 24
+    room: int = 12
     episodes: int = 8000
 
 
@@ -46,7 +50,7 @@ def words_of(world: World) -> list[str]:
 def episode(world: World, most: int, rng: Random) -> str:
     """Facts as documents state them, the mark, then some of what follows; names are used up, so that nothing contradicts itself."""
     rules, names = world.rules, world.entities
-    wanted = min(rng.choice((1, 2, 3, 4, 6, 8, 12, 16, 24)), most)
+    wanted = min(rng.choices(SIZES, WEIGHTS)[0], most)
     free = iter(rng.sample(names, len(names)))
     given: list[Fact] = []
     while len(given) < wanted:
@@ -114,7 +118,7 @@ def trained(raw: Path, texts: Sequence[str], folder: Path, shape: Shape, seed: i
     """Trains what lies in raw on the texts; writes the folder last, so that one that was broken off is not taken for whole."""
     from limbeck.bench.knowledge.arms import Training, fit
 
-    found = fit(raw, texts, Training(shape.steps, shape.tokens, shape.lr, "cosine", threads), seed)
+    found = fit(raw, texts, Training(shape.steps, shape.tokens, shape.lr, "cosine", threads), seed, after=MARK)
     found.save(folder)
     facts = {"shape": asdict(shape), "seconds": found.seconds, "loss": found.loss, "parameters": found.parameters, "texts": len(texts)}
     (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -91,7 +91,7 @@ def additions(world: World, config: Mapping[str, Any], cell: Cell, base: Any, sh
         if config["writer"] == "self":
             from limbeck.bench.knowledge import selfwrite
 
-            some, report = selfwrite.write(world, base, scope, samples=config["samples"], least=config["least"], room=shape.most)
+            some, report = selfwrite.write(world, base, scope, samples=config["samples"], least=config["least"], room=shape.room)
             told[scope] = asdict(report)
         else:
             some = writers.inferences(world, scope, config["coverage"], config["precision"], rng)
@@ -110,8 +110,8 @@ def learnt(world: World, config: Mapping[str, Any], added: Sequence[Written]) ->
 
 def context_of(world: World, config: Mapping[str, Any], shape: Shape, seed: int) -> contexts.Context:
     if config["context"] == "documents":
-        return contexts.many(world, shape.most, seed)
-    return contexts.retrieved(world, config["k"], shape.most) if config["context"] == "retrieval" else contexts.nothing
+        return contexts.many(world, shape.room, seed)
+    return contexts.retrieved(world, config["k"], shape.room) if config["context"] == "retrieval" else contexts.nothing
 
 
 def summary(found: Sequence[Choice]) -> dict[str, Any]:
