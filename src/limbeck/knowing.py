@@ -120,7 +120,7 @@ def context_of(settings: Settings) -> int:
 
 def keeps_literal(settings: Settings) -> bool:
     """Whether inferences that say a held-out question and its answer word for word are learnt nevertheless, and told."""
-    return settings.overrides.get("literal", "drop") == "keep"
+    return bool(settings.overrides.get("literal", "drop") == "keep")
 
 
 def wanted_by(settings: Settings, recipes: Sequence[Recipe], labelled: bool) -> bool:

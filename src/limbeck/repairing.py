@@ -13,6 +13,13 @@ from limbeck.knowing import Knowledge
 from limbeck.types import Example, Settings
 
 SHARE = 0.8  # of a question's telling words that have to stand in a text that reaches it
+LOST = {
+    "usageerror": "did not fit into the model",
+    "capreached": "for want of money or time",
+    "transient": "given up after several tries",
+    "declined": "declined by the provider",
+    "providererror": "the provider failed",
+}
 EXAMPLES = 2  # of each reason, for the report
 
 
@@ -26,11 +33,9 @@ def measure(
     coverage, of, how = covered_questions(mine, list(knowledge.statements.values()), dev)
     yes, no = opinions
     precision, judged = (yes / (yes + no), yes + no) if yes + no else (None, 0)
-    judge = (
-        "a second teacher's opinion of what had passed the checks"
-        if judged
-        else "nobody judged them: no relations are declared, and there is no --labeller"
-    )
+    judge = "a second teacher's opinion of what had passed the checks" if judged else "nobody judged them: no relations, no --labeller"
+    if declared and not judged:
+        judge = "none of them states a declared relation"
     if declared:
         said, beyond = relations.truths(knowledge.statements, declared)
         stated = [fact.key for one in mine if (fact := relations.fact_in(one.text, declared))]
@@ -95,6 +100,8 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
         f"What follows from them, written by {facts['writer']}: {local:,} local and {linked:,} global inferences are learnt"
         + (f"; dropped: {lost}." if lost else ".")
     )
+    if lost := {name: facts["counts"][name] for name in LOST if facts["counts"].get(name)}:
+        said.append(f"Questions without an answer: {', '.join(f'{n:,} {LOST[name]}' for name, n in lost.items())}.")
     if facts["left_out"] >= 0.5:
         said.append(
             f"{facts['left_out']:.0f} of {facts['texts']} pieces did not fit beside the one that was asked about, on average; which, the seed drew (--set inference_context=N)."
@@ -136,7 +143,7 @@ def warnings(facts: Mapping[str, Any]) -> list[str]:
             f"{len(facts['literal'])} test questions stand word for word, answered, in what was inferred (literal=keep): on those the test "
             "measures recall; the report scores the others apart"
         )
-    if any(one["precision"] is None for one in facts["measured"].values()):
+    if facts["kept"] and any(one["precision"] is None for one in facts["measured"].values()):
         found.append(
             "nobody judged whether the inferences are true; a wrong one is learnt as willingly as a right one (--labeller, or relations)"
         )
