@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from limbeck.bench.knowledge import results
+from limbeck.bench.knowledge import results, tables
 from limbeck.bench.knowledge.claims import bars, judged
 from limbeck.bench.knowledge.results import Arm, Group
 from limbeck.bench.stepgrid import Cell
@@ -40,7 +40,7 @@ def write(folder: Path, cells: Sequence[Cell]) -> Path:
     path = folder / "page.html"
     path.write_text(page(folder, cells), encoding="utf-8")
     notes = "".join(f"{note}\n\n" for note in default["notes"])
-    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{results.markdown(cells)}", encoding="utf-8")
+    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{tables.markdown(cells)}", encoding="utf-8")
     return path
 
 
