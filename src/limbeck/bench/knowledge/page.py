@@ -12,6 +12,7 @@ from limbeck.bench.knowledge.claims import bars, judged
 from limbeck.bench.knowledge.results import Arm, Group
 from limbeck.bench.stepgrid import Cell
 from limbeck.bench.steppage import CSS, html_table
+from limbeck.bench.steptables import plural
 from limbeck.report import plot
 from limbeck.report.html import tag
 from limbeck.report.page import document
@@ -63,7 +64,7 @@ def drawing(group: Group, split: str) -> Any:
             tag("circle", tag("title", f"{arm.name}: {results.share(arm, split)}"), cx=x, cy=y, r=3.5, class_=f"mark {colour}"),
         ]
     caption = (
-        f"Whiskers: 95 % over seeds and clusters of items. Dashed: chance. {results.plural(max(len(a.results) for a in arms), 'seed')}."
+        f"Whiskers: 95 % over seeds and clusters of items. Dashed: chance. {plural(max(len(a.results) for a in arms), 'seed')}."
     )
     name = f"{group.data}-{split}-{group.rows}".replace("%", "")
     return plot.figure(title, f"{title}, one row an arm", frame.width, frame.height, *marks, caption=caption, name=name)
