@@ -85,13 +85,13 @@ def stepwise(folder: str, shared: str | None, only: tuple[str, ...], full: bool,
 def generalization(folder: str, shared: str | None, only: tuple[str, ...], full: bool, scratch: str | None, table: bool) -> None:
     """What training on facts misses: in context, fine-tuned, fine-tuned on what follows; the same command again runs what is missing."""
     from limbeck.bench import stepgrid
-    from limbeck.bench.knowledge import page, results
+    from limbeck.bench.knowledge import page, tables
 
     place = Path(folder)
     grid = stepgrid.grid(place, full, only)
     if not table:
         run_generalization(grid, public_sets(shared), Path(scratch or click.get_app_dir("limbeck-bench")))
-    click.echo(results.markdown(grid))
+    click.echo(tables.markdown(grid))
     click.echo(f"page  {page.write(place, grid)}", err=True)
 
 

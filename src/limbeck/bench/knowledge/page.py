@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from limbeck.bench.knowledge import results
+from limbeck.bench.knowledge import results, tables
 from limbeck.bench.knowledge.claims import bars, judged
 from limbeck.bench.knowledge.results import Arm, Group
 from limbeck.bench.stepgrid import Cell
 from limbeck.bench.steppage import CSS, html_table
+from limbeck.bench.steptables import plural
 from limbeck.report import plot
 from limbeck.report.html import tag
 from limbeck.report.page import document
@@ -40,7 +41,7 @@ def write(folder: Path, cells: Sequence[Cell]) -> Path:
     path = folder / "page.html"
     path.write_text(page(folder, cells), encoding="utf-8")
     notes = "".join(f"{note}\n\n" for note in default["notes"])
-    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{results.markdown(cells)}", encoding="utf-8")
+    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{tables.markdown(cells)}", encoding="utf-8")
     return path
 
 
@@ -63,7 +64,7 @@ def drawing(group: Group, split: str) -> Any:
             tag("circle", tag("title", f"{arm.name}: {results.share(arm, split)}"), cx=x, cy=y, r=3.5, class_=f"mark {colour}"),
         ]
     caption = (
-        f"Whiskers: 95 % over seeds and clusters of items. Dashed: chance. {results.plural(max(len(a.results) for a in arms), 'seed')}."
+        f"Whiskers: 95 % over seeds and clusters of items. Dashed: chance. {plural(max(len(a.results) for a in arms), 'seed')}."
     )
     name = f"{group.data}-{split}-{group.rows}".replace("%", "")
     return plot.figure(title, f"{title}, one row an arm", frame.width, frame.height, *marks, caption=caption, name=name)
