@@ -20,7 +20,7 @@ from limbeck.engine.load import ENCODER, family_of_name, find_folder, is_on_hub
 from limbeck.errors import UsageError
 from limbeck.log import Log
 from limbeck.recall import measure
-from limbeck.recipes import names_documents
+from limbeck.recipes import uses_documents
 from limbeck.registry import Ask, Fitted
 from limbeck.run import RunFolder, write_json
 from limbeck.teachers.embeddings import Embedder, open_model
@@ -107,7 +107,7 @@ def check(settings: Settings, wanted: Sequence[Recipe], warnings: list[str]) -> 
             raise UsageError("a candidate looks things up, and there are no documents", f"the candidate is {asked[0]}", "--docs DIR")
         return
     documents.find_files(Path(settings.docs))
-    if wanted and not asked and settings.rows and not any(names_documents(recipe) for recipe in wanted):
+    if wanted and not asked and not any(uses_documents(recipe, bool(settings.rows)) for recipe in wanted):
         warnings.append(f"--docs {settings.docs}: no candidate looks anything up in it; one that does: prompt+rag:4@teacher")
     overrides = settings.overrides
     words, overlap = overrides.get("passage_words", 100), overrides.get("passage_overlap", 15)

@@ -18,7 +18,7 @@ from limbeck.contexts.chunks import WORDS, Document, chunk, pieces
 from limbeck.curate.leak_docs import told
 from limbeck.engine.load import SEQ2SEQ, family_of_name
 from limbeck.errors import MissingExtra, UsageError
-from limbeck.recipes import learns_documents, names_documents
+from limbeck.recipes import names_documents, uses_documents
 from limbeck.types import Example, Recipe, Settings, Value, sha_of
 
 SCOPES = {"local": ("local",), "global": ("global",), "both": ("local", "global")}
@@ -125,9 +125,7 @@ def keeps_literal(settings: Settings) -> bool:
 
 def wanted_by(settings: Settings, recipes: Sequence[Recipe], labelled: bool) -> bool:
     """Whether a candidate learns the documents, or, where no row could be, is shown them."""
-    return settings.docs is not None and any(
-        learns_documents(recipe, labelled) or (recipe.context == "many" and not labelled) for recipe in recipes
-    )
+    return settings.docs is not None and any(uses_documents(recipe, labelled) for recipe in recipes)
 
 
 def read(settings: Settings, folder: Path | None = None) -> Knowledge:

@@ -230,6 +230,12 @@ def learns_documents(recipe: Recipe, labelled: bool) -> bool:
     return not labelled and not recipe.rows and not recipe.objective and writes(recipe, registry.take("adapters", recipe.adapter))
 
 
+def uses_documents(recipe: Recipe, labelled: bool) -> bool:
+    """Whether documents of the user's reach this candidate otherwise than by being looked up: it learns them, or, where no row could
+    be, is shown them."""
+    return learns_documents(recipe, labelled) or (recipe.context == "many" and not labelled)
+
+
 WHY_NOT = {
     "context": "a {name} student reads the input alone, a context would not reach it",
     "rows": "{name} trains on no rows",
