@@ -4,7 +4,9 @@
     python bench/contexts/bench.py --full          and the tuning grid, BM25 over 1,000,000 passages, minilm over 20,000
     python bench/contexts/bench.py --only recall   one cell; --table runs nothing
     ... --teacher SPEC --price IN/OUT              recall with the teacher's reranking, poisoning of that teacher
-    ... --base FOLDER                              contexts and poisoning of a base of one's own
+    ... --base FOLDER [--task FOLDER]              contexts and poisoning of a base of one's own, on a task that it can read
+
+A task is a folder with prompt.md, rows.jsonl, dev.jsonl, test.jsonl and docs/.
 
 Each cell is one file in results/, with versions and commit; table.md and page.html are made from those files."""
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -26,6 +29,7 @@ import tables  # noqa: E402
 from common import stamp  # noqa: E402
 
 RESULTS = HERE / "results"
+REPLIES = HERE / ".replies.sqlite"  # of a teacher, paid for once
 RERANKED = 20  # passages
 
 
@@ -39,8 +43,7 @@ def recall(spec: str | None, price: Any) -> dict[str, Any]:
     if spec is None:
         return questions.report()
     teacher = open_teacher(spec, price)
-    RESULTS.mkdir(exist_ok=True)
-    with Store(RESULTS / ".replies.sqlite", cap_usd=5.0) as store:
+    with Store(REPLIES, cap_usd=5.0) as store:
         rerank = Reranker(questions.TASK, lambda requests: store.ask(teacher, requests, "rerank"), RERANKED, teacher.price)
         return {"teacher": teacher.name, **questions.report(rerank)}
 
@@ -57,18 +60,22 @@ def scale(way: str) -> dict[str, Any]:
     return large.apart(way, large.PASSAGES[way])
 
 
-def contexts(base: str) -> dict[str, Any]:
+def contexts(base: str, task: str | None) -> dict[str, Any]:
     import reading
 
     with tempfile.TemporaryDirectory() as place:
-        reading.write_task(Path(place))
-        return {"base": base, **reading.run(base, Path(place))}
+        folder = Path(place) / "task"
+        if task is None:
+            reading.write_task(folder)
+        else:
+            shutil.copytree(task, folder)
+        return {"base": plain(base), "task": plain(task or "rooms"), **reading.run(base, folder)}
 
 
 def poisoned(spec: str, price: Any) -> dict[str, Any]:
     import poisoned as attack
 
-    return attack.measure(spec, price)
+    return attack.measure(spec, price, kept=None if spec.startswith("local:") else REPLIES)
 
 
 def plan(given: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -79,7 +86,7 @@ def plan(given: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
     cells: dict[str, Callable[[], dict[str, Any]]] = {}
     cells["recall" + (f"-{plain(given.teacher)}" if given.teacher else "")] = lambda: recall(given.teacher, price)
     base, model = given.base or "tiny", given.teacher or f"local:{given.base or 'tiny-lm'}"
-    cells[f"contexts-{plain(base)}"] = lambda: contexts(base)
+    cells[f"contexts-{plain(base)}"] = lambda: contexts(base, given.task)
     cells[f"poisoned-{plain(model)}"] = lambda: poisoned(model, price)
     if given.full or given.only:
         cells["scale-words"], cells["scale-meaning"] = lambda: scale("words"), lambda: scale("meaning")
@@ -97,7 +104,7 @@ def main(arguments: list[str]) -> None:
     for flag in ("--full", "--table"):
         parser.add_argument(flag, action="store_true")
     parser.add_argument("--only", action="append", default=[])
-    for flag in ("--teacher", "--price", "--base"):
+    for flag in ("--teacher", "--price", "--base", "--task"):
         parser.add_argument(flag)
     given = parser.parse_args(arguments)
     RESULTS.mkdir(exist_ok=True)
@@ -112,6 +119,8 @@ def main(arguments: list[str]) -> None:
         except Exception as failed:  # a cell that fails is missing, the others go on
             print(f"  failed: {type(failed).__name__}: {failed}", file=sys.stderr, flush=True)
             continue
+        for place in (given.base, given.task):  # a result names no folder of the machine it was made on
+            found = json.loads(json.dumps(found).replace(place, plain(place))) if place else found
         result = {**found, "seconds": round(time.perf_counter() - began, 1), "stamp": stamp()}
         beside = file.with_suffix(".tmp")
         beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -18,7 +18,6 @@ from limbeck.contexts.passages import build
 from limbeck.contexts.rerank import Reranker, told
 from limbeck.contexts.search import COMMON, DEPTH, WAYS, PassageIndex, fuse
 from limbeck.contexts.search import K as FUSED_K
-from limbeck.engine.embed import Encoder
 from limbeck.types import Example, Kind, Task
 
 DRAWS, SEED, LISTED = 10_000, 0, 10
@@ -80,6 +79,8 @@ def as_typed(question: str) -> str:
 @contextmanager
 def indexed(words: int, overlap: int, titled: bool) -> Iterator[tuple[PassageIndex, dict[str, list[Asked]], float]]:
     """(index by words and by minilm's meaning, questions, seconds to build it)."""
+    from limbeck.engine.embed import Encoder
+
     with tempfile.TemporaryDirectory() as place:
         docs = Path(place) / "docs"
         docs.mkdir()

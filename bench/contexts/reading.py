@@ -1,7 +1,8 @@
 """One base under every context, one task, one command: what is asked stands in short documents and nowhere else.
 
 Things with made-up names lie in one of eight rooms; a document says where each lies. Test asks for things that training has never
-seen: without the documents nobody can do better than chance."""
+seen: without the documents nobody can do better than chance. The search finds one passage for each question, for no other holds
+its rare name."""
 
 from __future__ import annotations
 
@@ -15,12 +16,13 @@ from typing import Any
 from common import LIMBECK
 
 ROOMS = ("attic", "cellar", "garage", "kitchen", "library", "office", "garden", "stable")
-SEED, THINGS, TEST, DEV = 0, 400, 100, 40
+SEED, THINGS, TEST, DEV = 0, 1160, 100, 60
 RECIPES = (
     "prompt@{base}",
     "prompt+few:8@{base}",
     "prompt+many@{base}",
     "prompt+rag:4@{base}",
+    "full+rag:4@{base}",
     "lora+rag:4@{base}",
     "lora@{base}",
 )
@@ -46,7 +48,10 @@ def write_task(folder: Path) -> None:
         (folder / "docs" / f"{number:03}.md").write_text(text)
     parts = {"test": facts[:TEST], "dev": facts[TEST : TEST + DEV], "rows": facts[TEST + DEV :]}
     for name, some in parts.items():
-        lines = [{"id": thing, "input": f"Where do we keep the {thing}?", "output": room} for thing, room in some]
+        lines = [
+            {"id": thing, "input": f"Where do we keep the {thing}?", "output": room, "passage": f"The {thing} is kept in the {room}."}
+            for thing, room in some
+        ]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -56,7 +61,7 @@ def run(base: str, folder: Path, recipes: tuple[str, ...] = RECIPES, numbers: st
         LIMBECK, "run", str(folder / "prompt.md"), "--rows", str(folder / "rows.jsonl"), "--dev", str(folder / "dev.jsonl"),
         "--test", str(folder / "test.jsonl"), "--docs", str(folder / "docs"), "--candidates", ",".join(r.format(base=base) for r in recipes),
         "--set", "retrieval=words,passage_words=20,passage_overlap=0" + (f",{numbers}" if numbers else ""),
-        "--budget", "0usd,30min", "--threads", "1", "--out", str(folder / "run"), "--json",
+        "--budget", "0usd,60min", "--threads", "1", "--out", str(folder / "run"), "--json",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if not done.stdout.startswith("{"):

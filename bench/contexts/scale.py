@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ def write_documents(folder: Path, n: int) -> list[str]:
     """JSONL files whose records are passages of 30 to 60 words, drawn as words are (Zipf). Gives queries: words of some passage,
     in its order."""
     rng = np.random.default_rng(SEED)
+    letters = ("".join(word) for length in range(1, 5) for word in product("abcdefghijklmnopqrstuvwxyz", repeat=length))
+    spelled = np.array(list(islice(letters, VOCABULARY)), object)  # the more frequent the shorter, as words are
     queries = []
     for number in range(0, n, PER_FILE):
         size = min(PER_FILE, n - number)
         lengths = rng.integers(30, 61, size)
-        words = np.minimum(rng.zipf(EXPONENT, int(lengths.sum())), VOCABULARY).astype(str)
-        texts = [" ".join(f"w{w}" for w in part) for part in np.split(words, np.cumsum(lengths)[:-1])]
+        drawn = spelled[np.minimum(rng.zipf(EXPONENT, int(lengths.sum())), VOCABULARY) - 1]
+        texts = [" ".join(part) for part in np.split(drawn, np.cumsum(lengths)[:-1])]
         queries += [" ".join(text.split()[:QUERY_WORDS]) for text in texts[:: max(1, n // QUERIES)]]
         (folder / f"{number:08}.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
     return queries[:QUERIES]

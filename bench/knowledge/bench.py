@@ -6,7 +6,12 @@ The documents are made here, in pseudo-words (limbeck.testing.knower): two or th
 them transitive. Every question asks what no document says: another side, or two or three documents together. The teacher is a stand-in
 on localhost that answers from what stands in its prompt, and infers by rules with a set share of errors. The base is a
 random decoder-only model of 100,000 parameters that knows the words alone (or --base). Everything goes through the command line;
-writes result.json beside itself and prints one table per share of errors."""
+writes result.json beside itself and prints one table per share of errors.
+
+    python bench/knowledge/bench.py --by-base
+
+No teacher at all: the base is the in-context base of `limbeck bench generalization`, trained from scratch first (minutes); it reads each
+statement, writes the other side, is trained on that, and answers without any context. Writes by_base.json."""
 
 from __future__ import annotations
 
@@ -33,7 +38,15 @@ STUDENTS = ("full", "full+split:independent", "full+augment:local", "full+augmen
 def run_one(errors: float, base: str, folder: Path, args: argparse.Namespace, out: Path) -> dict[str, Any]:
     """From the folder of documents to the report."""
     recipes = [*PROMPTS, *(f"{student}@{base}" for student in STUDENTS)]
-    numbers = ["literal=keep", "retrieval=words", f"epochs={args.epochs}", "lr=0.003", "max_length=40", "patience=100"]
+    numbers = [
+        "literal=keep",
+        "retrieval=words",
+        f"window={args.window}",
+        f"epochs={args.epochs}",
+        "lr=0.003",
+        "max_length=40",
+        "patience=100",
+    ]
     with ChatServer(knower(errors)) as server:
         command = [LIMBECK, "run", folder / "prompt.md", "--docs", folder / "docs", "--test", folder / "questions.jsonl", "--out", out]
         command += ["--teacher", f"{server.address}#stand-in", "--price", args.price, "--candidates", ",".join(recipes), "--json"]
@@ -41,17 +54,47 @@ def run_one(errors: float, base: str, folder: Path, args: argparse.Namespace, ou
         seconds, said = timed([str(part) for part in command])
         asked = len(server.bodies)
     report = json.loads(said)
+    return {"errors": errors, "requests": asked, "run_s": round(seconds, 1), **told(report, base)}
+
+
+def run_by_base(args: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """200 comparisons of the study's world of reversals, one a document, asked from the other side."""
+    from limbeck.bench.knowledge.base import Shape, base_of
+    from limbeck.bench.knowledge.reversals import reversals
+
+    shown = reversals(args.seed, facts=args.documents, background=600, articles=1)
+    base = str(base_of(shown, Shape(), args.seed, work))
+    folder = work / "reversals"
+    (folder / "docs").mkdir(parents=True, exist_ok=True)
+    for document in shown.documents:
+        (folder / "docs" / f"{document.id}.txt").write_text(document.text + "\n")
+    rows = [
+        {"id": item.id, "input": item.stem, "output": item.options[item.gold], "choices": list(item.options)}
+        for item in shown.items
+        if item.split == "reversal"
+    ][: args.questions]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    dimensions = sorted({name.partition(" ")[2] for name in shown.rules.relations})
+    declared = [{"a": f"more {d} than", "inverse": f"less {d} than"} for d in dimensions]
+    (folder / "prompt.md").write_text(f"---\nkind: choice\nrelations: {json.dumps(declared)}\n---\nGo on.\n")
+    recipes = [f"full@{base}", f"full+augment:local@{base}"]
+    numbers = ["literal=keep", f"epochs={args.epochs}", "lr=0.001", "max_length=60", "patience=100"]
+    command = [LIMBECK, "run", folder / "prompt.md", "--docs", folder / "docs", "--test", folder / "questions.jsonl", "--out", work / "run"]
+    command += ["--inferences-by", "base", "--candidates", ",".join(recipes), "--json", "--seed", args.seed, "--threads", 1]
+    seconds, said = timed([str(part) for part in [*command, "--budget", "5usd,2h", "--set", ",".join(numbers)]])
+    report = json.loads(said)
+    return {**told(report, base), "run_s": round(seconds, 1), "base": json.loads((Path(base) / "trained.json").read_text())}
+
+
+def told(report: dict[str, Any], base: str) -> dict[str, Any]:
     known = report["knowledge"]
     return {
-        "errors": errors,
-        "run_s": round(seconds, 1),
-        "requests": asked,
         "rows": report["sizes"],
         "chance": report["chance"],
         "winner": (report["winner"] or "").replace(base, "base"),
         "verdict": report["verdict"].replace(base, "base"),
         "warnings": [text.replace(base, "base") for text in report["warnings"]],
-        "inferences": {key: known[key] for key in ("texts", "statements", "kept", "dropped", "measured", "usd")},
+        "inferences": {key: known[key] for key in ("texts", "statements", "kept", "dropped", "counts", "measured", "usd")},
         "complement": {name.replace(base, "base"): v for name, v in known.get("complement", {}).get("scores", {}).items()},
         "table": {row["recipe"].replace(base, "base"): line(row) for row in report["rows"]},
     }
@@ -68,32 +111,43 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--errors", default="0,0.1,0.3")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--window", type=int, default=32_000, help="tokens that the teacher takes, for prompt+many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--price", default="0.15/0.60")
     parser.add_argument("--base")
+    parser.add_argument("--by-base", action="store_true", help="the self-augmentation loop instead, without a teacher")
+    parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         work = args.keep or Path(scratch)
+        if args.by_base:
+            found = run_by_base(args, work)
+            show([found])
+            return save(args.out, "by_base", {"arguments": shown(args), "run": found})
         folder = work / "world"
         if not folder.exists():
             write_world(folder, args.documents, args.questions, args.seed)
         words = [*world(args.documents, args.seed)[0].values(), *PHRASES]
         base = args.base or str(toy(work / "base", CAUSAL, texts=words, seed=args.seed))
         found = [run_one(float(e), base, folder, args, work / f"run-{e}") for e in args.errors.split(",")]
+    show(found)
+    save(args.out, "result", {"question": (__doc__ or "").split("\n")[0], "arguments": shown(args), "runs": found})
+
+
+def show(found: list[dict[str, Any]]) -> None:
     for one in found:
-        print(f"\nerrors {one['errors']}: {one['verdict']}")
+        print(f"\nerrors {one.get('errors', '-')}: {one['verdict']}")
         for name, facts in one["table"].items():
             value = "-" if facts["value"] is None else f"{facts['value']:.3f}"
             cost = "" if facts["usd_per_1000"] is None else f"${facts['usd_per_1000']:.4f}/1000"
             even = "" if facts["break_even_calls"] is None else f"even after {facts['break_even_calls']:.0f} calls"
             print(f"  {name:32} {value:>6}  {cost:>16}  {even}  {facts['reason']}")
-    save(HERE, "result", {"question": (__doc__ or "").split("\n")[0], "arguments": shown(args), "runs": found})
 
 
 def shown(args: argparse.Namespace) -> dict[str, Any]:
-    return {key: value for key, value in vars(args).items() if key not in ("keep", "base")}
+    return {key: value for key, value in vars(args).items() if key not in ("keep", "base", "out")}
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ def advise(
     private: bool = False,
     latency_ms: float | None = None,
     calls: float | None = None,
-    typed: str = "",
+    typed: tuple[str, ...] = (),
 ) -> Advice:
     """private: texts may not leave this machine. latency_ms: an answer has to be there by then. calls: per month.
-    typed: the prompt file and the options as the user wrote them, for the command to type next."""
+    typed: the options as the user wrote them, each with its value, for the command to type next."""
     facts = facts_of(settings, prompt, runs, private, latency_ms, calls, typed)
     evidence = [one for rule in RULES for one in rule(facts)]
     ways = sorted((way_of(name, evidence) for name in WAYS), key=lambda way: (way.ruled_out, -way.points))
@@ -79,7 +79,7 @@ def way_of(name: str, evidence: list[Evidence]) -> Way:
 
 
 def facts_of(
-    settings: Settings, prompt: str, runs: Path | None, private: bool, latency_ms: float | None, calls: float | None, typed: str
+    settings: Settings, prompt: str, runs: Path | None, private: bool, latency_ms: float | None, calls: float | None, typed: tuple[str, ...]
 ) -> Facts:
     """Read, never asked. Raises what reading rows, documents and a run folder raises."""
     rows = [row for path in settings.rows for row in read_rows(Path(path), settings.columns)[0]]
@@ -97,7 +97,7 @@ def facts_of(
     return Facts(
         task=task,
         prompt=settings.prompt,
-        options=typed or shlex.quote(settings.prompt),
+        options=typed,
         rows=len(rows),
         train=max(0, len(left) - (n_dev if dev is None else 0)),
         dev=n_dev,
@@ -138,25 +138,41 @@ def age(folder: Path) -> float:
 
 
 def commands(facts: Facts, first: str) -> tuple[str, ...]:
-    given = facts.options
-    run = f"limbeck run {given}"
+    typed, prompt = " ".join(facts.options), shlex.quote(facts.prompt)
+    run = " ".join(["limbeck run", prompt, typed]).strip()
     teacher = "" if facts.teacher else " --teacher MODEL"
-    writes = facts.task.kind in (Kind.TEXT, Kind.FIELDS)
+    writes, recorded = facts.task.kind in (Kind.TEXT, Kind.FIELDS), facts.teacher.startswith("recorded:")
     students = "full@tiny,lora@tiny" if writes else "majority,nearest,head@minilm,full@minilm,lora@minilm"
-    found = {
-        "rows": (f"limbeck label {facts.run}",) if facts.report else (f"limbeck rows {given}{teacher} -n 300", f"{run}{teacher} --dry-run"),
-        "prompting": (
-            *((f"limbeck prompt tune {given}{teacher}",) if facts.dev else ()),
-            f"{run}{teacher} --candidates prompt@teacher,prompt+few:8@teacher,prompt+few:8:nearest@teacher"
-            + ("" if writes else ",head@minilm"),
-        ),
-        "retrieval": (f"{run}{teacher} --candidates prompt@teacher,prompt+rag:4@teacher",),
-        "training": (f"limbeck find base {shlex.quote(facts.prompt)}", f"{run} --candidates {students}")
-        if writes
-        else (f"{run} --candidates {students}",),
-        "augment": (f"{run}{teacher} --candidates head@minilm,head+rows:gold@minilm,full@minilm,full+rows:gold@minilm,prompt@teacher",),
-    }
-    return found[first]
+    alone = f"{run} --candidates {students}"
+    prompts = "prompt@teacher" if recorded else "prompt@teacher,prompt+few:8@teacher,prompt+few:8:nearest@teacher"
+    if first == "rows":
+        if facts.report is not None:
+            return (f"limbeck label {shlex.quote(facts.run)}", run)
+        return (f"limbeck rows {prompt} {taken(facts, ROWS_TAKES)}{teacher} -n 300".replace("  ", " "), f"{run}{teacher} --dry-run")
+    if first == "prompting":
+        tune = f"limbeck prompt tune {prompt} {taken(facts, TUNE_TAKES)}{teacher}".replace("  ", " ")
+        return (
+            *((tune,) if facts.dev and not recorded else ()),
+            f"{run}{teacher} --candidates {prompts}" + ("" if writes else ",head@minilm"),
+        )
+    if first == "retrieval":
+        return (f"{run}{teacher} --candidates prompt@teacher,prompt+rag:4@teacher",)
+    if first == "augment" and facts.documents and not facts.unlabelled:
+        return (f"{run}{teacher} --candidates prompt@teacher,prompt+rag:4@teacher,full@tiny,full+augment:both@tiny",)
+    if first == "augment":
+        return (f"{run}{teacher} --candidates head@minilm,head+rows:gold@minilm,full@minilm,full+rows:gold@minilm,prompt@teacher",)
+    if writes:
+        return (f"limbeck find base {prompt}", alone)
+    return (alone if facts.private or not facts.teacher else run,)  # with a teacher the usual candidates, the prompts among them
+
+
+TUNE_TAKES = ("--rows", "--dev", "--test", "--columns", "--kind", "--teacher", "--price", "--budget")
+ROWS_TAKES = ("--kind", "--teacher", "--price", "--budget")
+
+
+def taken(facts: Facts, names: tuple[str, ...]) -> str:
+    """Of the options that were typed, those that another command has too."""
+    return " ".join(part for part in facts.options if part.split(" ")[0] in names)
 
 
 def not_known(facts: Facts) -> tuple[str, ...]:

@@ -11,17 +11,18 @@ from typing import Literal
 from limbeck.stats import Z95
 from limbeck.types import Frozen, Kind, Report, Row, Task
 
-WAYS = ("prompting", "retrieval", "training", "augment", "rows")  # augment: the teacher labels rows to train on; rows: label some first
+# augment: the teacher labels rows, or infers from documents, and a student learns them; rows: label some to measure on, first
+WAYS = ("prompting", "retrieval", "training", "augment", "rows")
 WRITES = (Kind.TEXT, Kind.FIELDS)
 
 
 class Evidence(Frozen):
     """What speaks for (points > 0) or against one way. points: 1 a hint, 2 a reason, 3 strong, 6 it was measured on these rows.
-    how: measured here | published | our study | arithmetic | your wish."""
+    how: measured here | published | our study | arithmetic | your wish | expected (nobody measured it)."""
 
     way: str
     points: float
-    how: Literal["measured here", "published", "our study", "arithmetic", "your wish"]
+    how: Literal["measured here", "published", "our study", "arithmetic", "your wish", "expected"]
     text: str
     source: str = ""
     rules_out: bool = False
@@ -34,7 +35,7 @@ class Facts:
 
     task: Task
     prompt: str
-    options: str
+    options: tuple[str, ...]
     rows: int
     train: int
     dev: int
@@ -145,7 +146,7 @@ def cost_of_calls(facts: Facts) -> list[Evidence]:
     )
     if month > 10 * facts.budget_usd:
         return [Evidence(way="training", points=2, how="arithmetic", text=text)]
-    return [Evidence(way="prompting", points=1, how="arithmetic", text=text)] if month < facts.budget_usd else []
+    return [Evidence(way="prompting", points=1 if month < facts.budget_usd else 0, how="arithmetic", text=text)]
 
 
 # ---- sizes -----------------------------------------------------------------------------------------------------------------
@@ -302,12 +303,30 @@ def documents_to_look_up(facts: Facts) -> list[Evidence]:
 FITS = 30_000  # tokens that every hosted model of the price table takes beside the rest; a choice of ours
 
 
+def documents_to_learn(facts: Facts) -> list[Evidence]:
+    """Inferring once, before training, instead of in every call."""
+    if not facts.documents or facts.task.kind not in WRITES:
+        return []
+    text = (
+        "Training on documents and on what a model infers from them did as well as the documents in the prompt, or better, on reversals and "
+        "syllogisms (one large model, paper); on knowledge of another distribution it is reported to scale poorly."
+    )
+    source = "Lampinen et al., arXiv 2505.00661; Chaudhry et al., arXiv 2604.01430"
+    found = [Evidence(way="augment", points=1, how="published", text=text, source=source)]
+    if facts.calls is not None and facts.calls >= MANY_CALLS:
+        text = f"{facts.calls:,.0f} calls a month: what stands in a prompt is paid in each of them, what was learnt is paid once."
+        found.append(Evidence(way="augment", points=1, how="arithmetic", text=text))
+    return found
+
+
+MANY_CALLS = 100_000  # a month; a choice of ours
+
+
 def no_teacher(facts: Facts) -> list[Evidence]:
     if facts.teacher:
         return []
-    text = "No teacher is named, so a prompt has nobody to go to yet; the small bases that come along make little of demonstrations."
-    found = [Evidence(way=way, points=-1, how="arithmetic", text=text) for way in ("prompting", "retrieval", "augment")]
-    return found
+    text = "No teacher is named: of a prompt to a base of below 50M parameters we expect little, and have not measured it."
+    return [Evidence(way=way, points=-1, how="expected", text=text) for way in ("prompting", "retrieval", "augment")]
 
 
 RULES: tuple[Rule, ...] = (
@@ -327,5 +346,6 @@ RULES: tuple[Rule, ...] = (
     which_adapter,
     rationales,
     documents_to_look_up,
+    documents_to_learn,
     no_teacher,
 )

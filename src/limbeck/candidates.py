@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure
+from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure, showing
+from limbeck.augment.statements import whole
 from limbeck.curate.leak import HeldOut
 from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
@@ -95,12 +96,12 @@ class Bench:
         return self.knowledge is not None and recipes.learns_documents(recipe, bool(self.train or self.labelled))
 
     def showable(self) -> list[Example]:
-        """The training rows, which alone may be demonstrations, with what the teacher said of why."""
-        return reasoning.with_rationales(list(self.train), self.rationales)
+        """The training rows, which alone may be demonstrations, with what the teacher said of why; where there are none, documents."""
+        rows = reasoning.with_rationales(list(self.train), self.rationales)
+        return rows if rows or self.knowledge is None else whole(self.knowledge.texts)
 
     def inputs(self, recipe: Recipe, split: str, **more: Any) -> dict[str, Any]:
         """What the outcome depends on; a change of any of these runs the candidate again."""
-        adapter: Adapter = registry.take("adapters", recipe.adapter)
         facts = {
             "recipe": recipe.sha(),
             "task": self.task.sha(),
@@ -112,14 +113,16 @@ class Bench:
         }
         if demonstrating.reasons_first(recipe):
             facts["rationales"] = [render_reasons.VERSION, sha_of([(row.id, row.rationale) for row in self.showable()])]
-        if adapter.needs_teacher:
+        if recipe.asks_teacher:
             facts["teacher"] = self.teacher
         else:
             facts["labelled"] = len(self.labelled)
-        if adapter.needs_teacher and render_structure.of_recipe(recipe) != render_structure.PLAIN:
+        if recipe.asks_teacher and render_structure.of_recipe(recipe) != render_structure.PLAIN:
             facts["structure"] = render_structure.VERSION
         if looks_up(recipe) and self.library is not None:
             facts["passages"] = self.library.digest
+        if recipe.context == "many" and self.knowledge is not None and not self.train:
+            facts["documents"] = self.knowledge.digest
         if self.knows(recipe):
             facts["knowledge"] = sha_of([(row.id, row.input, row.output, row.confidence) for row in self.rows_for(recipe)])
         if reasoning.learns(recipe):
@@ -137,49 +140,62 @@ def on_dev(bench: Bench, recipe: Recipe) -> Record:
         return write(bench, Record(recipe=recipe, group=adapter.group, state="skipped", reason=reason), "dev")
 
     def work() -> tuple[Record, list[Prediction]]:
-        record, fitted = fit(bench, recipe, adapter, bench.rows_for(recipe), bench.dev, "train", "dev")
-        if fitted.save is not None:
-            fitted.save(place(bench, recipe) / "model")
-            bench.alive[recipe.id] = fitted.predictor
-        record = record.model_copy(update={"prompt": sent(bench, recipe, fitted)})
-        return record, answer(fitted.predictor, bench.dev, record.group)
+        with peak_memory() as peak:
+            record, fitted = fit(bench, recipe, adapter, bench.rows_for(recipe), bench.dev, "train", "dev")
+            if fitted.save is not None and trains(adapter):
+                fitted.save(place(bench, recipe) / "model")
+                bench.alive[recipe.id] = fitted.predictor
+            record = record.model_copy(update={"prompt": sent(bench, recipe, fitted)})
+            found = answer(fitted.predictor, bench.dev, recipe.asks_teacher)
+        if not trains(adapter) and not recipe.asks_teacher:
+            record = record.model_copy(update={"peak_memory_mb": peak()})  # it works when it answers
+        return record, found
 
     return finish(bench, recipe, adapter, work, "dev", step, inputs)
 
 
-def on_test(bench: Bench, recipe: Recipe, refit: bool) -> Record:
+def on_test(bench: Bench, recipe: Recipe, refit: bool, keep: bool = False) -> Record:
     """Answer test once: from a fit on train + dev for the chosen student and for whatever refits in seconds, from the
-    fit on train for the others. Measures single calls and throughput on the way."""
+    fit on train for the others; a prompt is put together again. Measures single calls and throughput on the way. keep: a prompt
+    that may be deployed is written down too."""
     step, inputs = f"test-{recipe.id}", bench.inputs(recipe, "test", dev=bench.splits.dev.digest, refit=refit)
-    if bench.folder.is_done(step, inputs):
-        return read_json(place(bench, recipe) / "test.json", Record)
     adapter: Adapter = registry.take("adapters", recipe.adapter)
+    model = place(bench, recipe) / "model"
+    kept = model.is_dir() or not keep or recipe.asks_teacher
+    if kept and bench.folder.is_done(step, inputs):
+        return read_json(place(bench, recipe) / "test.json", Record)
     before = read_json(place(bench, recipe) / "dev.json", Record)
     if before.state in ("failed", "skipped"):
         return before
 
     def work() -> tuple[Record, list[Prediction]]:
-        model = place(bench, recipe) / "model"
-        if refit or adapter.needs_teacher:
-            rows = bench.rows_for(recipe) + ([] if adapter.needs_teacher else list(bench.dev))
+        if refit or not trains(adapter):
+            rows = bench.rows_for(recipe) + (list(bench.dev) if trains(adapter) else [])
             fixed = recipe.model_copy(update={"values": (*recipe.values, *chosen_values(recipe, before))})
-            on = before.fitted_on if adapter.needs_teacher else "train+dev"
-            record, fitted = fit(bench, fixed, adapter, rows, () if not adapter.needs_teacher else bench.dev, on, "test")
+            on = "train+dev" if trains(adapter) else before.fitted_on
+            record, fitted = fit(bench, fixed, adapter, rows, () if trains(adapter) else bench.dev, on, "test")
             record = record.model_copy(update={"recipe": recipe, "chosen": before.chosen})
             predictor = fitted.predictor
-            if fitted.save is not None:
+            if fitted.save is not None and (keep or trains(adapter)):
                 fitted.save(model)
         else:
             record, predictor = before, bench.alive.get(recipe.id) or load_model(model)
         bench.alive.pop(recipe.id, None)
         began = time.perf_counter()
-        predictions = answer(predictor, bench.test, adapter.group)
+        predictions = answer(predictor, bench.test, recipe.asks_teacher)
         rate = len(bench.test) / max(1e-9, time.perf_counter() - began)
-        if adapter.needs_teacher:
+        if recipe.asks_teacher:
             return record.model_copy(update={"single_ms": tuple(p.latency_ms for p in predictions if p.latency_ms)}), predictions
-        return record.model_copy(update={"single_ms": single_calls(predictor, bench.test), "throughput_rows_s": rate}), predictions
+        memory = record.peak_memory_mb if trains(adapter) else before.peak_memory_mb
+        measured = {"single_ms": single_calls(predictor, bench.test), "throughput_rows_s": rate, "peak_memory_mb": memory}
+        return record.model_copy(update=measured), predictions
 
     return finish(bench, recipe, adapter, work, "test", step, inputs)
+
+
+def trains(adapter: Adapter) -> bool:
+    """Whether fitting learns anything; a prompt is only put together."""
+    return adapter.group != "prompt"
 
 
 def sent(bench: Bench, recipe: Recipe, fitted: Fitted) -> tuple[Message, ...]:
@@ -212,9 +228,13 @@ def fit(
     values = {v.name: v for v in recipe.values}  # the last of a name counts
     recipe = recipe.model_copy(update={"values": tuple(values.values())})
     library = bench.library if looks_up(recipe) else None
-    if library is not None and not adapter.needs_teacher:
+    here = not recipe.asks_teacher
+    if library is not None and here:
         rows, dev = library.with_passages(recipe, rows), library.with_passages(recipe, dev)
     shots = demonstrations(bench, recipe, split)
+    if shots is not None and here:
+        rows = showing.shown(rows, shots) if trains(adapter) else rows
+        dev = showing.shown(dev, shots)
     job = FitJob(
         task=bench.task,
         recipe=recipe,
@@ -223,8 +243,8 @@ def fit(
         seed=bench.seed,
         folder=bench.folder.students / recipe.id / f"checkpoints-{split}",
         note=lambda done, total, what: bench.log.progress(f"{recipe.text} ({split})", done, total, what),
-        ask=bench.ask_for(f"{recipe.text} {split}") if bench.ask_for and adapter.needs_teacher else None,
-        shots=shots,
+        ask=bench.ask_for(f"{recipe.text} {split}") if bench.ask_for and recipe.asks_teacher else None,
+        shots=shots if recipe.asks_teacher else None,
         price=bench.price,
         objective=registry.take("objectives", recipe.objective.partition(":")[0] or "sft") if adapter.attach else None,
         threads=bench.threads,
@@ -235,6 +255,7 @@ def fit(
     with peak_memory() as peak:
         fitted = fit_with(adapter, job)
     fitted = library.wrap(recipe, fitted) if library is not None else fitted
+    fitted = showing.wrap(recipe, fitted, shots, bench.seed) if shots is not None and here else fitted
     record = Record(
         recipe=recipe,
         group=adapter.group,
@@ -243,8 +264,8 @@ def fit(
         history=fitted.history,
         trainable_parameters=fitted.trainable_parameters,
         size_mb=fitted.size_mb,
-        train_s=None if adapter.needs_teacher else round(time.perf_counter() - began, 3),
-        peak_memory_mb=None if adapter.needs_teacher else peak(),
+        train_s=round(time.perf_counter() - began, 3) if trains(adapter) else None,
+        peak_memory_mb=peak() if here else None,
         truncated=fitted.truncated,
         not_deterministic=fitted.not_deterministic,
         measured=(
@@ -274,11 +295,11 @@ def demonstrations(bench: Bench, recipe: Recipe, split: str) -> demonstrating.Sh
     return found
 
 
-def answer(predictor: Predictor, rows: Sequence[Example], group: str) -> list[Prediction]:
-    """Predictions without the noise: what was answered in a batch has no latency of its own."""
+def answer(predictor: Predictor, rows: Sequence[Example], one_by_one: bool = False) -> list[Prediction]:
+    """Predictions without the noise: what was answered in a batch has no latency of its own; a teacher's answers have."""
     found = predictor.predict([row.blind() for row in rows])
     assert [p.id for p in found] == [r.id for r in rows], "a predictor answers every row, in order"
-    return found if group == "prompt" else [p.model_copy(update={"latency_ms": None}) for p in found]
+    return found if one_by_one else [p.model_copy(update={"latency_ms": None}) for p in found]
 
 
 def finish(
@@ -325,13 +346,13 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
     """Why this candidate cannot run on this task, or ""."""
     if bench.task.kind not in adapter.kinds:
         return f"{recipe.adapter} does not answer tasks of kind {bench.task.kind} in this version"
-    if adapter.needs_teacher and bench.ask_for is None:
+    if recipe.asks_teacher and bench.ask_for is None:
         return "there is no teacher (--teacher)"
     if reason := demonstrating.none_to_show(recipe, bench.showable()):
         return reason
     if looks_up(recipe) and bench.library is None:
         return "there are no documents to look things up in (--docs DIR)"
-    if not adapter.needs_teacher and not bench.rows_for(recipe):
+    if trains(adapter) and not bench.rows_for(recipe):
         if bench.knowledge is not None:
             return "there are no labelled rows, and it cannot learn documents for questions (--rows FILE)"
         return "there are no rows of this kind to train on"
@@ -376,5 +397,5 @@ def growth(bench: Bench, recipe: Recipe, shares: Sequence[float] = (0.25, 0.5, 1
     for share in shares:
         n = max(2, round(share * len(rows)))
         _, fitted = fit(bench, recipe, registry.take("adapters", recipe.adapter), rows[:n], bench.dev, "train", "growth")
-        found.append({"rows": n, "predictions": answer(fitted.predictor, bench.dev, "student")})
+        found.append({"rows": n, "predictions": answer(fitted.predictor, bench.dev)})
     return found

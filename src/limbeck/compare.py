@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck import controls, inferring, provenance, reasoning, registry, stats, structuring, synthetic
+from limbeck import controls, flops, provenance, reasoning, registry, repairing, stats, structuring, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
+from limbeck.engine.load import family_of_name, parameters_of_name
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
 from limbeck.run import RunFolder, read_json, read_lines
@@ -217,7 +218,6 @@ def build_report(folder: RunFolder) -> Report:
     more[STOP_RATE] = {i: score for i, found in test_answers.items() if (score := stop_rate(task, found))}
     machine = float(run.get("machine_usd_per_hour", 0.05))
     names = {r.id: r.text for r in recipes}
-    texts = {r.recipe.id: r.prompt for r in dev_records}
     rows = [
         row_of(
             task,
@@ -242,6 +242,7 @@ def build_report(folder: RunFolder) -> Report:
     lower = registry.take("metrics", task.metric).lower_is_better
     inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
     rows = [with_break_even(row, rows, paid, machine, lower, inferred) for row in rows]
+    shown = prompt_shown(rows, task, dev_records)
     verdict, advice, winner = decide(rows, choice, len(test))
     if missing := [r for r in rows if r.group == "prompt" and r.state in ("partial", "failed")]:
         verdict += f" Not compared: {', '.join(f'{r.recipe} ({r.reason})' for r in missing)}."
@@ -259,10 +260,10 @@ def build_report(folder: RunFolder) -> Report:
         *run.get("warnings", []),
         *cut_warnings([*dev_records, *test_records.values()], [dev_answers, test_answers]),
         *status_warnings(rows),
-        *deaf_warnings(rows, test_answers),
+        *deaf_warnings(rows, test_answers, str(run["settings"].get("teacher") or "").startswith("recorded:")),
         *provenance.licence_warnings(came),
         *reasoning.warnings(run.get("rationales", {})),
-        *inferring.warnings(run.get("knowledge", {})),
+        *repairing.warnings(run.get("knowledge", {})),
     ]
     return Report(
         task=task,
@@ -297,7 +298,7 @@ def build_report(folder: RunFolder) -> Report:
         sources=came,
         curated=tuple(run.get("curated", ())),
         retrieval=run.get("retrieval", {}),
-        prompting=structuring.summary(task, shown := prompt_shown(rows, task), texts.get(shown.id, ()) if shown else ()),
+        prompting=structuring.summary(task, shown.recipe, shown.prompt) if shown else {},
         rationales=run.get("rationales", {}),
         knowledge=with_complement(run.get("knowledge", {}), task, test, {names[i]: found for i, found in test_answers.items()}),
     )
@@ -331,10 +332,10 @@ def best_prompt(rows: Sequence[Row], task: Task) -> str | None:
     return max(prompts, key=lambda r: sign * (r.dev.value or 0.0) if r.dev else 0.0).id if prompts else None
 
 
-def prompt_shown(rows: Sequence[Row], task: Task) -> Row | None:
-    """Whose text the report shows: the prompt that is best on dev, else the first there is."""
+def prompt_shown(rows: Sequence[Row], task: Task, records: Sequence[Record]) -> Record | None:
+    """Whose text the report shows: the prompt that is best on dev, else the first that was sent."""
     best = best_prompt(rows, task)
-    return next((r for r in rows if r.id == best), None) or next((r for r in rows if r.group == "prompt"), None)
+    return max((r for r in records if r.prompt), key=lambda r: r.recipe.id == best, default=None)
 
 
 def name_of(rows: Sequence[Row], recipe_id: str | None) -> str | None:
@@ -386,6 +387,7 @@ def row_of(
         tokens_in_per_call=mean_of(p.tokens_in for p in mine),
         tokens_out_per_call=mean_of(p.tokens_out for p in mine),
         tokens_cached_per_call=mean_of(p.tokens_cached for p in mine) or None,
+        flops_per_call=flops_per_call(record.recipe, mine),
         size_mb=record.size_mb or None,
         trainable_parameters=record.trainable_parameters,
         train_s=record.train_s,
@@ -410,10 +412,19 @@ def confident(task: Task, rows: Sequence[Example], found: Sequence[Prediction]) 
 
 def cost_per_call(record: Record, found: Sequence[Prediction], p50_ms: float | None, machine: float) -> float | None:
     """USD: what the provider bills, or what the machine is worth while it answers one call."""
-    if record.group == "prompt":
+    if record.recipe.asks_teacher:
         billed = [p.cost_usd for p in found if p.cost_usd is not None]
         return sum(billed) / len(billed) if billed else None
     return None if p50_ms is None else p50_ms / 1000 / 3600 * machine
+
+
+def flops_per_call(recipe: Recipe, found: Sequence[Prediction]) -> float | None:
+    """Of the base's own weights, over the tokens that were read and written for a test row; None where either is not known."""
+    tokens = [p.tokens_in + (p.tokens_out or 0) for p in found if p.tokens_in]
+    parameters = parameters_of_name(recipe.base) if recipe.base and not recipe.asks_teacher else None
+    if not tokens or not parameters:
+        return None
+    return flops.per_call(parameters, sum(tokens) / len(tokens), family_of_name(recipe.base))
 
 
 def mean_of(numbers: Iterable[int | None]) -> float | None:
@@ -421,19 +432,21 @@ def mean_of(numbers: Iterable[int | None]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def deaf_warnings(rows: Sequence[Row], answers: Mapping[str, Sequence[Prediction]]) -> list[str]:
-    """Prompted candidates that were shown different things and got the same replies, word for word, on every row."""
+def deaf_warnings(rows: Sequence[Row], answers: Mapping[str, Sequence[Prediction]], recorded: bool = False) -> list[str]:
+    """Prompted candidates that were shown different things and got the same replies, word for word, on every row. recorded: of
+    a recording this is so by itself, however few the rows are."""
+    least = 1 if recorded else LEAST_ALIKE
     said: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
-        if row.group == "prompt" and len(found := answers.get(row.id, ())) >= LEAST_ALIKE:
+        if row.group == "prompt" and len(found := answers.get(row.id, ())) >= least:
             said.setdefault(tuple(f"{p.status} {p.detail or p.text}" for p in found), []).append(row.recipe)
     return [DEAF.format(names=", ".join(names), n=len(key)) for key, names in said.items() if len(names) > 1]
 
 
 LEAST_ALIKE = 20  # rows; a few short answers may well be the same
 DEAF = (
-    "{names} gave the same replies, word for word, on all {n} test rows: the teacher is a recording, or does not look at what it is "
-    "shown. Between these rows the table compares costs, not contexts"
+    "{names} got the same replies, word for word, on all {n} test rows: what was shown changed nothing (a recording answers alike "
+    "whatever it is shown). Between these rows the table compares costs, not contexts"
 )
 
 

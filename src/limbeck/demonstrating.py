@@ -18,7 +18,7 @@ from limbeck.errors import UsageError
 from limbeck.render_structure import of_recipe
 from limbeck.teachers.tokens import tokens_of
 from limbeck.teachers.windows import window_of
-from limbeck.types import Example, Message, Recipe, Task, Value
+from limbeck.types import TEACHER, Example, Message, Recipe, Task, Value
 
 MARGIN = 1.3  # tokenizers that make more of a text than one token of four characters; beyond it, every call would be declined
 TEMPLATE = 8  # tokens that a chat template puts around a message, at most
@@ -42,13 +42,14 @@ def reasons_first(recipe: Recipe) -> bool:
 @dataclass(frozen=True)
 class Shots:
     """input -> demonstrations, the most telling last. shown, there: rows of those that there are, for `many`; tokens: of a prompt
-    with the longest input. left_out: training rows that are copies of held-out ones, and documents that hold some."""
+    with the longest input. pool: the rows that are picked from. left_out: training rows that are copies of held-out ones, and documents that hold some."""
 
     pick: Callable[[Example], Sequence[Example]]
     shown: int = 0
     there: int = 0
     tokens: int = 0
     left_out: int = 0
+    pool: Sequence[Example] = ()
     check: Callable[[Example], Sequence[Example]] | None = None  # pick, with the leak guard behind it
 
     def __call__(self, example: Example) -> Sequence[Example]:
@@ -87,8 +88,8 @@ def demonstrations(
     pool = there if held_out is None else without_leaks(there, held_out)
     shots = many(task, recipe, pool, seed, asked) if is_many(recipe) else Shots(few(task, recipe, pool, seed))
     if held_out is None:
-        return shots
-    return replace(shots, check=held_out.guarding(shots.pick), left_out=len(there) - len(pool))
+        return replace(shots, pool=pool)
+    return replace(shots, pool=pool, check=held_out.guarding(shots.pick), left_out=len(there) - len(pool))
 
 
 def without_leaks(rows: Sequence[Example], held_out: HeldOut) -> list[Example]:
@@ -201,7 +202,7 @@ def with_window(recipe: Recipe, teacher: str | None) -> Recipe:
         return recipe
     spec = teacher or ""
     own = spec.removeprefix("local:") if spec.startswith("local:") else ""
-    base = own if recipe.base == "teacher" else recipe.base
+    base = own if recipe.base == TEACHER else recipe.base
     counted = Value(
         name="counted_by", value="estimate", why=f"four characters a token, times {MARGIN}: the teacher's tokenizer is not here"
     )
@@ -209,7 +210,9 @@ def with_window(recipe: Recipe, teacher: str | None) -> Recipe:
         counted = Value(name="counted_by", value=base, why="its own tokenizer")
     window = next(value for value in recipe.values if value.name == "window")
     if window.value is None:
-        found = window_of_base(base) if base else window_of(teacher or "")
+        read = recipe.value("max_length") if recipe.base != TEACHER else None
+        told = (int(read), "max_length: what it reads of a prompt; --set max_length=N, where its base takes more") if read else None
+        found = told or (window_of_base(base) if base else window_of(spec))
         if found is None:
             raise UsageError(
                 f"{recipe.text!r} shows as many rows as fit, and how many tokens the model takes is not known",

@@ -60,12 +60,18 @@ def card_of(report: Report, row: Row) -> Card:
         threshold=min((t["threshold"] for t in best), default=None),
         render=render.VERSION,
         versions=report.versions,
-        notes=(report.verdict,),
+        notes=(report.verdict, *learnt(row)),
         synthetic_test=report.synthetic_test,
         gaps=report.gaps,
         sources=report.sources,
         licence_warnings=licence_warnings(report.sources),
     )
+
+
+def learnt(row: Row) -> list[str]:
+    """What whoever gets the student has to know of what it was trained on."""
+    texts = next((value for value in row.values if value.name == "texts"), None)
+    return [f"It was trained on {texts.value} {texts.why}: parts of these can be drawn out of it word for word."] if texts else []
 
 
 def parity(student: Path, rows: Sequence[Example], answers: Sequence[Prediction], step: float = 0.0) -> dict[str, int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from limbeck import demonstrating, registry, render, render_inferences, render_ranking, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
+from limbeck.engine.load import parameters_of_name
 from limbeck.knowing import Knowledge
 from limbeck.recipes import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
 from limbeck.registry import Teacher
@@ -20,6 +21,8 @@ TRAIN_TOKENS_S = 1800.0  # a 22.7M encoder, one core, bf16, 32 x 32 tokens: meas
 EMBED_TOKENS_S = 6000.0
 CALL_S = 1.0  # a hosted model, one call
 CONCURRENCY = 8
+UNKNOWN_BASE = 5e8  # parameters of a base that is not on this machine
+SAMPLE_HERE = 20  # rows, where nothing is paid for
 SAMPLE = 200  # rows whose prompts are rendered and measured
 FEW_SAMPLE = 10  # of prompts that hold a whole training set, and hardly differ
 
@@ -81,7 +84,7 @@ def estimate(
     remote = teacher is not None and teacher.remote
     for recipe in recipes:
         usd, seconds = Usd(), 0.2
-        if recipe.adapter == "prompt" and teacher is not None:
+        if recipe.asks_teacher and teacher is not None:
             n = sizes.dev + sizes.test
             usd, seconds, calls = (
                 one_call(task, recipe, train, asked, teacher, seed).times(n, ASKED_AGAIN),
@@ -89,8 +92,11 @@ def estimate(
                 calls + n,
             )
             seconds = seconds if remote else n * 0.002
+        elif recipe.adapter == "prompt":
+            seconds += (sizes.dev + sizes.test) * prompted_s(task, recipe, train, asked, seed)
         elif registry.take("adapters", recipe.adapter).attach is not None:
-            tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options) + tokens_of(expected_passages(recipe))
+            shown = len(picker(task, recipe, train, seed)(train[0])) if train else 0
+            tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options) * (1 + shown) + tokens_of(expected_passages(recipe))
             per_epoch = trained_on(recipe, sizes) * tokens / TRAIN_TOKENS_S
             seconds = per_epoch * float(recipe.value("epochs", 10)) + (sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S
             trained.append(seconds)
@@ -243,6 +249,22 @@ def picker(
     return demonstrating.demonstrations(task, cheap, train, seed, asked) or (lambda row: ())
 
 
+def prompted_s(task: Task, recipe: Recipe, train: Sequence[Example], asked: Sequence[Example], seed: int) -> float:
+    """Seconds of one prompt on this machine, by the size of its base; a prompt is cut at the recipe's max_length."""
+    rows = spread(asked or train, SAMPLE_HERE) or [made_up(task)]
+    if demonstrating.is_many(recipe):  # counted by no tokenizer here: an estimate loads none
+        shown = tokens_of(f"{row.input}{row.output}" for row in train) + 8 * len(train)
+        return here_s(recipe, shown + prompt_tokens(asked_with(task, recipe, rows[0].blind(), ())))
+    shots = picker(task, recipe, train, seed, asked)
+    tokens = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
+    return here_s(recipe, sum(tokens) / len(tokens))
+
+
+def here_s(recipe: Recipe, tokens: float) -> float:
+    read = min(tokens, int(recipe.value("max_length", 512)))
+    return read * (parameters_of_name(recipe.base) or UNKNOWN_BASE) / (EMBED_TOKENS_S * 22.7e6)
+
+
 def expected_passages(recipe: Recipe | None) -> list[str]:
     """Stand-ins for what will be looked up: as many, and as long as a passage is on average, three quarters of the most."""
     if recipe is None or not recipe.context.startswith("rag:"):
@@ -252,7 +274,7 @@ def expected_passages(recipe: Recipe | None) -> list[str]:
 
 def reply_tokens(task: Task, rows: Sequence[Example]) -> tuple[float, float]:
     """Low and high mean of one answer, in the form that is asked for."""
-    outputs = [row.output for row in spread([r for r in rows if r.output is not None], SAMPLE) if row.output is not None]
+    outputs = [row.output for row in spread([r for r in rows if r.output is not None and r.input], SAMPLE) if row.output is not None]
     outputs = outputs or [d.output for d in task.demonstrations] or list(task.labels) or ["x" * (240 if task.kind is Kind.FIELDS else 40)]
     wrapped = [o if task.kind in (Kind.TEXT, Kind.FIELDS) else json.dumps({"answer": o}, ensure_ascii=False) for o in outputs]
     mean = sum(tokens_of([text]) for text in wrapped) / len(wrapped)

@@ -32,7 +32,7 @@ from limbeck.registry import Teacher
 from limbeck.run import RunFolder, read_json, read_lines, write_bytes, write_json, write_lines
 from limbeck.tasks import by_teacher
 from limbeck.teachers.store import Store
-from limbeck.types import Example, Recipe, Report, Settings, Splits, Task, sha_of
+from limbeck.types import TEACHER, Example, Recipe, Report, Settings, Splits, Task, sha_of
 from limbeck.verdict import Choice
 
 
@@ -372,7 +372,8 @@ def find_students(bench: Bench, plan: Plan, log: Log) -> Choice:
     for i, record in enumerate(records):
         log.progress("test", i, len(records), record.recipe.text)
         cheap = registry.take("adapters", record.recipe.adapter).cheap
-        candidates.on_test(bench, record.recipe, refit=cheap or record.recipe.id == choice.best_student)
+        chosen = record.recipe.id in (choice.best_student, choice.best_baseline)
+        candidates.on_test(bench, record.recipe, refit=cheap or record.recipe.id == choice.best_student, keep=chosen)
     return choice
 
 
@@ -417,10 +418,12 @@ def rebuild_report(folder: RunFolder) -> Report:
 
 
 def deploy(folder: RunFolder, bench: Bench, choice: Choice, report: Report, log: Log) -> None:
-    """The best student becomes a folder of its own, and has to give its test answers again from there."""
-    if choice.best_student is None:
+    """The best student becomes a folder of its own, and has to give its test answers again from there; or the prompt of a local
+    base, where that has won."""
+    best = choice.best_baseline if is_local_prompt(report, choice.best_baseline) else choice.best_student
+    row = next((r for r in report.rows if r.id == best), None)
+    if row is None:
         return
-    row = next(r for r in report.rows if r.id == choice.best_student)
     model = folder.students / row.id / "model"
     if row.test is None or not model.is_dir():
         return
@@ -434,6 +437,12 @@ def deploy(folder: RunFolder, bench: Bench, choice: Choice, report: Report, log:
 
     write_student(folder, model, report, row, bench.test, candidates.predictions(folder, recipe_of(folder, row.id), "test"), log)
     folder.mark_done("deploy", inputs, [folder.deploy])
+
+
+def is_local_prompt(report: Report, recipe_id: str | None) -> bool:
+    """Whether the prompt of a base on this machine is what the verdict says to keep."""
+    row = next((r for r in report.rows if r.id == recipe_id), None)
+    return row is not None and row.group == "prompt" and report.winner == row.recipe and not row.recipe.endswith(f"@{TEACHER}")
 
 
 def recipe_of(folder: RunFolder, recipe_id: str) -> Recipe:

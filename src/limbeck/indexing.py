@@ -16,9 +16,11 @@ from limbeck.contexts.passages import build
 from limbeck.contexts.rerank import Reranker
 from limbeck.contexts.search import WAYS, Embed, PassageIndex, is_endpoint, open_embedder
 from limbeck.curate.leak_docs import told
+from limbeck.engine.load import ENCODER, family_of_name, find_folder, is_on_hub
 from limbeck.errors import UsageError
 from limbeck.log import Log
 from limbeck.recall import measure
+from limbeck.recipes import uses_documents
 from limbeck.registry import Ask, Fitted
 from limbeck.run import RunFolder, write_json
 from limbeck.teachers.embeddings import Embedder, open_model
@@ -105,7 +107,7 @@ def check(settings: Settings, wanted: Sequence[Recipe], warnings: list[str]) -> 
             raise UsageError("a candidate looks things up, and there are no documents", f"the candidate is {asked[0]}", "--docs DIR")
         return
     documents.find_files(Path(settings.docs))
-    if wanted and not asked:
+    if wanted and not asked and not any(uses_documents(recipe, bool(settings.rows)) for recipe in wanted):
         warnings.append(f"--docs {settings.docs}: no candidate looks anything up in it; one that does: prompt+rag:4@teacher")
     overrides = settings.overrides
     words, overlap = overrides.get("passage_words", 100), overrides.get("passage_overlap", 15)
@@ -121,8 +123,12 @@ def check(settings: Settings, wanted: Sequence[Recipe], warnings: list[str]) -> 
         raise UsageError(
             "rerank is how many passages the teacher puts in order", f"rerank={depth}", f"--set rerank=20, from 2 to {MOST_RERANKED}"
         )
-    if is_endpoint(spec := str(overrides.get("embedder", ""))):
-        check_endpoint(spec, settings, warnings)
+    if is_endpoint(spec := str(overrides.get("embedder", "minilm"))):
+        return check_endpoint(spec, settings, warnings)
+    if spec not in registry.names("bases") and not is_on_hub(spec):
+        find_folder(spec)
+    if (family := family_of_name(spec)) != ENCODER:
+        raise UsageError(f"{spec} cannot embed texts", f"it is a {family} model", "--embedder minilm, or another encoder")
 
 
 def check_endpoint(spec: str, settings: Settings, warnings: list[str]) -> None:

@@ -18,19 +18,17 @@ from limbeck.augment.cues import ask_cues
 from limbeck.augment.inferences import Inference, negates, sort_out
 from limbeck.curate.leak_docs import told
 from limbeck.engine.load import config_of_name
-from limbeck.engine.wording import stems
 from limbeck.errors import UsageError
 from limbeck.knowing import Knowledge
 from limbeck.log import Log
 from limbeck.preflight import Given
 from limbeck.registry import Ask, Teacher
+from limbeck.repairing import examples, measure, sentences
 from limbeck.run import RunFolder, read_lines, write_lines
 from limbeck.teachers import open_teacher
 from limbeck.teachers.tokens import tokens_of
 from limbeck.types import Example, Frozen, Recipe, Reply, Request, sha_of
 
-SHARE = 0.8  # of a question's telling words that have to stand in a text that reaches it
-EXAMPLES = 2  # of each reason, for the report
 ROOM_SHARE = 0.5  # of a base's positions, for documents: characters are no measure of the tokens of strange words
 
 AsksAs = Callable[[Teacher], Callable[[str], Ask]]  # a teacher -> purpose -> the teacher behind the store
@@ -144,18 +142,23 @@ def write(
     else:
         written = ask_model(given, knowledge, scopes, base, by, asks, found)
     sources = {**documents, **knowledge.statements}
-    against = relations.against(knowledge.statements, declared) if declared else None
-
-    def contradicts(text: str, source: str) -> bool:
-        return negates(text, source) or (against is not None and against(text, source))
-
-    kept, lost = sort_out(written, sources, contradicts=contradicts, names=by != "rules")
+    kept, lost = sort_out(written, sources, names=by != "rules")
     found.dropped += [Dropped(inference=one, why=why) for one, why in lost]
+    denied = contradicting(kept, knowledge, declared)
+    found.dropped += [Dropped(inference=one, why="contradiction") for one in kept if one.text in denied]
+    kept = [one for one in kept if one.text not in denied]
     gone = {} if knowing.keeps_literal(given.settings) else literal(held_out, kept)
     found.dropped += [Dropped(inference=kept[n], why=f"leak: it says the held-out row {row}") for n, row in sorted(gone.items())]
     kept = [one for number, one in enumerate(kept) if number not in gone]
     found.kept = second(given, kept, sources, asks, found)
     return found
+
+
+def contradicting(kept: Sequence[Inference], knowledge: Knowledge, declared: Sequence[relations.Relation]) -> set[str]:
+    """Texts that say of the statements the opposite: in their words, or by a declared relation."""
+    whole = "\n".join(knowledge.statements.values())
+    against = relations.against(knowledge.statements, declared) if declared else None
+    return {one.text for one in kept if negates(one.text, whole) or (against is not None and against(one.text, whole))}
 
 
 def literal(rows: Sequence[Example], inferences: Sequence[Inference]) -> dict[int, str]:
@@ -225,60 +228,6 @@ def second(given: Given, kept: list[Inference], sources: Mapping[str, str], asks
     return [one for one, yes in zip(kept, said, strict=True) if yes is not False]
 
 
-# ---- how much they can repair ----------------------------------------------------------------------------------------
-
-
-def measure(
-    given: Given, knowledge: Knowledge, dev: Sequence[Example], opinions: Sequence[int], scopes: Sequence[str] = ("local", "global")
-) -> dict[str, Any]:
-    """coverage: of what follows, how much is said; precision: of what is said, how much follows; repair: their product; each None where
-    it cannot be told, and how it was told. Where relations are declared, they say what follows; else the dev questions and the second teacher."""
-    declared = relations.read_relations(given.settings.relations)
-    mine = [one for one in knowledge.inferences if one.scope in scopes]
-    coverage, of, how = covered_questions(mine, list(knowledge.statements.values()), dev)
-    yes, no = opinions
-    precision, judged = (yes / (yes + no), yes + no) if yes + no else (None, 0)
-    judge = (
-        "a second teacher's opinion of what had passed the checks"
-        if judged
-        else "nobody judged them: no relations are declared, and there is no --labeller"
-    )
-    if declared:
-        said, beyond = relations.truths(knowledge.statements, declared)
-        stated = [fact.key for one in mine if (fact := relations.fact_in(one.text, declared))]
-        if beyond:
-            coverage, of, how = len(set(stated) & beyond) / len(beyond), len(beyond), "facts that follow from the declared relations"
-        if stated:
-            precision, judged = sum(key in said or key in beyond for key in stated) / len(stated), len(stated)
-            judge = "the declared relations, over those that state one"
-    return {
-        "coverage": coverage,
-        "coverage_of": of,
-        "coverage_how": how,
-        "precision": precision,
-        "precision_of": judged,
-        "precision_how": judge,
-        "repair": None if coverage is None or precision is None else coverage * precision,
-    }
-
-
-def covered_questions(inferences: Sequence[Inference], statements: Sequence[str], dev: Sequence[Example]) -> tuple[float | None, int, str]:
-    """Of the dev questions that no single statement answers, the share that one inference does: it holds the answer and 0.8 of the
-    question's telling words."""
-    open_ = [row for row in dev if row.output and not any(reaches(text, row) for text in statements)]
-    if not open_:
-        return None, 0, "no dev question asks for more than one statement says"
-    texts = [one.text for one in inferences]
-    share = sum(any(reaches(text, row) for text in texts) for row in open_) / len(open_)
-    return share, len(open_), "dev questions that no single statement answers, by the words that stand in an inference"
-
-
-def reaches(text: str, row: Example) -> bool:
-    there, answer, question = (set(stems(part).split()) for part in (text, row.output or "", row.input))
-    wanted = question - answer
-    return bool(answer) and answer <= there and len(wanted & there) >= SHARE * len(wanted)
-
-
 # ---- for the report --------------------------------------------------------------------------------------------------
 
 
@@ -292,7 +241,7 @@ def summary(
     dropped: Sequence[Dropped] = (),
 ) -> dict[str, Any]:
     """texts, documents, statements: what is learnt. by: who wrote what follows, None = nobody was asked. measured: {local, global, both:
-    see measure}. kept: {scope: n}; dropped: {reason: n}; usd: paid for what was kept and dropped, None = unknown or nothing."""
+    see repairing.measure}. kept: {scope: n}; dropped: {reason: n}; usd: paid for what was kept and dropped, None = unknown or nothing."""
     opinions = done.get("opinions", (0, 0))
     hows = {recipe.rows.partition(":")[2]: knowing.scopes_of(recipe) for recipe in recipes if knowing.infers(recipe)}
     costs = [one.origin.cost_usd for one in (*knowledge.inferences, *(d.inference for d in dropped)) if one.origin]
@@ -308,9 +257,9 @@ def summary(
         "dropped": dict(Counter(one.why.partition(":")[0] for one in dropped).most_common()),
         "counts": dict(done.get("counts", {})),
         "left_out": done.get("left_out", 0.0),
-        "measured": {how: measure(given, knowledge, rows["dev"], opinions, scopes) for how, scopes in hows.items()} if by else {},
+        "measured": {how: measure(given.settings, knowledge, rows["dev"], opinions, scopes) for how, scopes in hows.items()} if by else {},
         "literal": sorted(set(literal(rows["test"], knowledge.inferences).values())),
-        "examples": examples(knowledge.inferences, dropped),
+        "examples": examples(knowledge.inferences, [(one.why, one.inference) for one in dropped]),
         "usd": sum(c for c in costs if c is not None) if any(c is not None for c in costs) else None,
         "complete": bool(done.get("complete", True)),
     }
@@ -321,76 +270,3 @@ def writer_name(given: Given, by: str | None, recipes: Sequence[Recipe]) -> str:
     if by == "base":
         return ", ".join(sorted({recipe.base for recipe in recipes if knowing.infers(recipe)}))
     return given.teacher.name if by == "teacher" and given.teacher else "declared relations" if by else ""
-
-
-def sentences(facts: Mapping[str, Any]) -> list[str]:
-    said = [f"{facts['texts']:,} pieces of {facts['documents']:,} documents, {facts['statements']:,} statements, are learnt as they stand."]
-    if facts["skipped"]:
-        first = facts["skipped"][0]
-        said.append(f"{len(facts['skipped'])} files were not read; the first: {first['document']}: {first['reason']}")
-    if facts["held_out"]:
-        said.append(f"{len(facts['held_out'])} pieces were left out: they hold a dev or test question with its answer.")
-    if not facts["by"]:
-        return said
-    local, linked = facts["kept"].get("local", 0), facts["kept"].get("global", 0)
-    lost = ", ".join(f"{n:,} {why}" for why, n in facts["dropped"].items())
-    said.append(
-        f"What follows from them, written by {facts['writer']}: {local:,} local and {linked:,} global inferences are learnt"
-        + (f"; dropped: {lost}." if lost else ".")
-    )
-    if facts["left_out"] >= 0.5:
-        said.append(
-            f"{facts['left_out']:.0f} of {facts['texts']} pieces did not fit beside the one that was asked about, on average; which, the seed drew (--set inference_context=N)."
-        )
-    for how, one in facts["measured"].items():
-        said.append(f"augment:{how}: {estimated(one)}")
-    return said
-
-
-def estimated(one: Mapping[str, Any]) -> str:
-    def part(name: str) -> str:
-        if one[name] is None:
-            return f"{name} is not known ({one[f'{name}_how']})"
-        return f"{name} {one[name]:.2f} (of {one[f'{name}_of']} {one[f'{name}_how']})"
-
-    product = f"; their product {one['repair']:.2f} is about what augmenting can repair" if one["repair"] is not None else ""
-    return f"{part('coverage')}, {part('precision')}{product}."
-
-
-def examples(kept: Sequence[Inference], dropped: Sequence[Dropped]) -> list[dict[str, str]]:
-    """Of each scope and each reason the first ones."""
-    seen: Counter[str] = Counter()
-    shown = []
-    for label, one in [*((one.scope, one) for one in kept), *((d.why.partition(":")[0], d.inference) for d in dropped)]:
-        seen[label] += 1
-        if seen[label] <= EXAMPLES and one.text.strip():
-            shown.append({"what": label, "text": one.text[:300], "uses": ", ".join(one.uses), "why": one.why[:200]})
-    return shown
-
-
-def warnings(facts: Mapping[str, Any]) -> list[str]:
-    """What a reader has to know about what was learnt (of `summary`)."""
-    if not facts or not facts.get("by"):
-        return []
-    found = []
-    if not facts["complete"]:
-        found.append(
-            "what follows from the documents was not asked for everywhere: money, time or the provider ended; the same command goes on"
-        )
-    if not facts["kept"]:
-        found.append("no inference passed the checks: augmented students learnt the documents alone (2-inferences-dropped.jsonl)")
-    if leaks := facts["dropped"].get("leak", 0):
-        found.append(
-            f"{leaks} inferences were dropped, for they hold a dev or test question and its answer word for word: questions in the wording "
-            "of the documents measure recall; ask in other words, or --set literal=keep"
-        )
-    if facts["literal"]:
-        found.append(
-            f"{len(facts['literal'])} test questions stand word for word, answered, in what was inferred (literal=keep): on those the test "
-            "measures recall; the report scores the others apart"
-        )
-    if any(one["precision"] is None for one in facts["measured"].values()):
-        found.append(
-            "nobody judged whether the inferences are true; a wrong one is learnt as willingly as a right one (--labeller, or relations)"
-        )
-    return found

@@ -18,7 +18,7 @@ from limbeck.contexts.chunks import WORDS, Document, chunk, pieces
 from limbeck.curate.leak_docs import told
 from limbeck.engine.load import SEQ2SEQ, family_of_name
 from limbeck.errors import MissingExtra, UsageError
-from limbeck.recipes import learns_documents, names_documents
+from limbeck.recipes import names_documents, uses_documents
 from limbeck.types import Example, Recipe, Settings, Value, sha_of
 
 SCOPES = {"local": ("local",), "global": ("global",), "both": ("local", "global")}
@@ -120,11 +120,12 @@ def context_of(settings: Settings) -> int:
 
 def keeps_literal(settings: Settings) -> bool:
     """Whether inferences that say a held-out question and its answer word for word are learnt nevertheless, and told."""
-    return settings.overrides.get("literal", "drop") == "keep"
+    return bool(settings.overrides.get("literal", "drop") == "keep")
 
 
 def wanted_by(settings: Settings, recipes: Sequence[Recipe], labelled: bool) -> bool:
-    return settings.docs is not None and any(learns_documents(recipe, labelled) for recipe in recipes)
+    """Whether a candidate learns the documents, or, where no row could be, is shown them."""
+    return settings.docs is not None and any(uses_documents(recipe, labelled) for recipe in recipes)
 
 
 def read(settings: Settings, folder: Path | None = None) -> Knowledge:
@@ -155,7 +156,7 @@ def texts_of(document: Document) -> list[Text]:
 
 def measured(facts: Mapping[str, Any], recipe: Recipe) -> list[Value]:
     """For the numbers of a candidate that learnt documents (of inferring.summary)."""
-    found = [Value(name="texts", value=facts["texts"], why=f"pieces of {facts['documents']} documents that were learnt with it")]
+    found = [Value(name="texts", value=facts["texts"], why=f"pieces of {facts['documents']} documents")]
     one = facts["measured"].get(recipe.rows.partition(":")[2], {}) if infers(recipe) else {}
     for name in ("coverage", "precision"):
         if one.get(name) is not None:

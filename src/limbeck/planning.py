@@ -14,13 +14,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from limbeck import demonstrating, knowing, reasoning, recipes, supply
+from limbeck.augment.statements import whole
+from limbeck.errors import UsageError
 from limbeck.estimate import Estimate, estimate, with_inferences, with_making, with_rationales
 from limbeck.log import Log
 from limbeck.preflight import Given
 from limbeck.registry import Ask, Teacher
 from limbeck.run import RunFolder, write_json
 from limbeck.teachers.store import Store
-from limbeck.types import Example, Recipe, Splits, Task
+from limbeck.types import Example, Recipe, Splits, Task, Value
 
 
 @dataclass
@@ -64,6 +66,8 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
     """asked: the rows of dev and test, and those without a label, which a teacher would be asked about."""
     teacher = given.teacher
     usual = recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
+    if given.asks_documents:
+        usual = documents_alone(given)
     if given.settings.docs and teacher is not None and not teacher.recording and not given.asks_documents:
         usual.append("prompt+rag:4@teacher")
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
@@ -73,7 +77,8 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
         for recipe in wanted
     ]
     explained = teacher is not None and reasoning.wanted(planned)
-    foreseen = estimate(task, planned, sizes, train, teacher, asked, given.settings.seed, labels=not explained)
+    shown = train or (whole(given.knowledge.texts) if given.knowledge else ())
+    foreseen = estimate(task, planned, sizes, shown, teacher, asked, given.settings.seed, labels=not explained)
     if teacher is not None and explained:
         seen, samples = given.settings.rationales == "seen", given.settings.rationale_samples
         foreseen = with_rationales(foreseen, task, sizes, train, teacher, asked, seen, samples)
@@ -86,6 +91,31 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
         n = int(supply.how_many(task, given.settings).value)
         foreseen = with_making(foreseen, task, n, supply.votes_of(given.settings), teacher, [*given.gold, *train], given.labeller)
     return Plan(task, sizes, planned, foreseen)
+
+
+def documents_alone(given: Given) -> list[str]:
+    """The candidates of a run over documents and questions that names none: retrieval and as much as fits into the prompt, against
+    learning the documents plain and with what follows from them. What nobody here can do is left out, and told."""
+    able, base = given.teacher is not None and not given.teacher.recording, recipes.KNOWER
+    names = ["prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher"] if able else [f"prompt+rag:4@{base}", f"prompt+many@{base}"]
+    if able and "window" not in given.settings.overrides:
+        try:
+            demonstrating.with_window(
+                Recipe(adapter="prompt", context="many", base="teacher", values=(Value(name="window", value=None, why=""),)),
+                given.settings.teacher,
+            )
+        except UsageError:
+            names.remove("prompt+many@teacher")
+            given.warnings.append("prompt+many@teacher was left out: nobody knows how many tokens the teacher takes (--set window=N)")
+    names.append(f"full@{base}")
+    if able or given.settings.relations or given.settings.inferences_by:
+        names.append(f"full+augment:both@{base}")
+    else:
+        given.warnings.append(
+            f"full+augment:both@{base} was left out: nobody can write what follows from the documents (--teacher, or relations in the "
+            "front matter; --inferences-by base lets the base try)"
+        )
+    return names
 
 
 def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import indexing, knowing, recipes, registry, render, structuring
+from limbeck.adapters import prompted_base
 from limbeck.augment.rationales import check_options
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import cut as cut_off
@@ -92,15 +93,15 @@ def preflight(settings: Settings, prompt: str) -> Given:
     gold, dev, test, unlabelled = own_ids(gold, dev, test, unlabelled)
     made, gold = [r for r in gold if r.origin.kind != "gold"], [r for r in gold if r.origin.kind == "gold"]
     teacher = open_the_teacher(settings.teacher, settings.price, settings.budget_usd, "--price")
+    warnings += structuring.of_no_use(settings, wanted, teacher)
     labeller = open_the_teacher(settings.labeller, settings.labeller_price, settings.budget_usd, "--labeller-price")
-    if teacher is None and any(r.adapter == "prompt" for r in wanted):
+    if teacher is None and any(r.asks_teacher for r in wanted):
         raise UsageError(
             "a candidate asks a teacher, and there is none", ", ".join(settings.candidates), "--teacher http://host:port/v1#model"
         )
+    knowing.check(settings, wanted, teacher is not None and not teacher.recording)
     given = Given(settings, prompt, gold, dev, test, unlabelled, rejected, warnings, teacher, wanted, labeller, made)
     must_have_a_source_of_rows(given)
-    able = teacher is not None and not teacher.recording
-    knowing.check(settings, wanted, able)
     if knowing.wanted_by(settings, wanted, labelled=not given.asks_documents) or (given.asks_documents and not wanted):
         given.knowledge = knowing.read(settings)
     return given
@@ -109,11 +110,12 @@ def preflight(settings: Settings, prompt: str) -> Given:
 def refuse_impossible(recipe: Recipe, overrides: Mapping[str, Any]) -> None:
     """What a look at the base's folder and config rules out, before anything is spent. Raises MissingError where there is no
     such folder, UsageError where there is no such base, or a rank or a group is more than the base is wide."""
-    adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
-    if adapter.needs_teacher or not recipe.base:
+    if recipe.asks_teacher or not recipe.base:
         return
     if recipe.base not in registry.names("bases") and not is_on_hub(recipe.base):
         find_folder(recipe.base)
+    if recipe.adapter == "prompt":
+        prompted_base.refuse(str(overrides.get("normalise", "sum")), bool(overrides.get("calibrate", False)))
     config = config_of_name(recipe.base)
     width = next((int(size) for name in ("hidden_size", "d_model", "n_embd") if (size := getattr(config, name, None))), None)
     given = recipes.with_values(

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import registry, render
+from limbeck.adapters.prompted_base import no_writer
 from limbeck.contexts.chunks import OVERLAP, WORDS
 from limbeck.contexts.shots import NUMBERS
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, family_of_name, parameters_of_name
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, config_of_name, context_of, family_of_name, parameters_of_name
 from limbeck.errors import UsageError
 from limbeck.render_structure import of_recipe
-from limbeck.types import Kind, Recipe, Task, Value
+from limbeck.types import TEACHER, Kind, Recipe, Task, Value
 
 # modifier name -> axis. A name that is here and not on its shelf is known to the grammar and not shipped yet.
 AXES = {
@@ -131,29 +132,37 @@ def known_format(name: str, modifier: str, spelled: str) -> None:
 def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
     """A combination that makes no sense is refused with the reason."""
     name, text, base = recipe.adapter, recipe.text, recipe.base
-    if not adapter.needs_base and not adapter.needs_teacher and (base or recipe.args):
+    if not adapter.needs_base and (base or recipe.args):
         raise UsageError(f"{name!r} takes no base and no argument", f"you have {text!r}", f"write {name}")
-    if (adapter.needs_base or adapter.needs_teacher) and not base:
+    if adapter.needs_base and not base:
         known = ", ".join(["teacher", *registry.names("bases")])
         raise UsageError(
             f"the recipe {text!r} names no base",
             f"bases: {known}, a hub id, or ./path",
-            f"write {text}@{'teacher' if adapter.needs_teacher else 'minilm'}",
+            f"write {text}@{'teacher' if adapter.may_ask else 'minilm'}",
         )
-    if adapter.needs_teacher and base != "teacher":
-        raise UsageError(f"{text!r}: prompting asks the teacher", f"the base is {base!r}", f"prompt@teacher with --teacher local:{base}")
-    if not adapter.needs_teacher and base == "teacher":
+    if adapter.may_ask and family_here(base) == ENCODER:
+        raise no_writer(text, base)
+    if adapter.may_ask and recipe.args and not recipe.asks_teacher:
+        have = "its closed answers are scored, not written, so that it would argue for nothing"
+        raise UsageError(f"{text!r}: a base of this machine is not asked for reasons", have, f"prompt@{base}, or {name}:cot@teacher")
+    if recipe.asks_teacher and not adapter.may_ask:
         raise UsageError(
             f"{text!r}: the weights of a teacher cannot be moved", "a teacher can only be prompted", f"{name}@minilm, or prompt@teacher"
         )
-    looks_up = recipe.context.startswith("rag:")
-    if looks_up and adapter.group == "student":
+    if recipe.context and adapter.group == "student":
         refuse_encoders(recipe, adapter)
+    if recipe.context.partition(":")[0] == "many" and adapter.group == "student":
+        raise UsageError(
+            f"{text!r}: a student that trains on the rows need not read them again in every call",
+            "many puts the whole training set into each prompt, and each training row would be asked with the others as its text",
+            f"{name}@{base}, or prompt+many@{base}",
+        )
     if names_documents(recipe) and adapter.group == "student":
         refuse_to_learn(recipe, adapter)
     for axis in ("context", "rows", "objective"):
-        if axis == "context" and looks_up and adapter.attach is not None:
-            continue  # a student that writes reads passages before its input, in training and in use
+        if axis == "context" and adapter.attach is not None:
+            continue  # a student that writes reads passages and demonstrations before its input, in training and in use
         if getattr(recipe, axis) and axis not in adapter.modifiers:
             raise UsageError(
                 f"{text!r}: {WHY_NOT[axis].format(name=name)}",
@@ -168,7 +177,7 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
             raise UsageError(
                 f"cannot read {arg!r} in {text!r}", have + (f"; did you mean {close[0]}?" if close else ""), "limbeck info " + name
             )
-    if recipe.objective and (base in registry.names("bases") or Path(base).expanduser().is_dir()):  # others: when they are loaded
+    if recipe.objective and family_here(base):  # others: when they are loaded
         objective: registry.Objective = registry.take("objectives", recipe.objective.partition(":")[0])
         if objective.refuse:
             objective.refuse(recipe, family_of_name(base))
@@ -177,11 +186,18 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
 def refuse_encoders(recipe: Recipe, adapter: registry.Adapter) -> None:
     """An encoder sees a few hundred tokens as one vector: what is right in one passage of four is not to be read off that."""
     if adapter.attach is None or family_of_name(recipe.base) == ENCODER:
+        what = "passages" if recipe.context.startswith("rag") else "demonstrations"
         raise UsageError(
-            f"{recipe.text!r}: {recipe.base} is no model that reads passages and writes an answer",
-            "an encoder makes one vector of all it reads; what one passage of several says is lost in it",
+            f"{recipe.text!r}: {recipe.base} is no model that reads {what} and writes an answer",
+            f"an encoder makes one vector of all it reads; what one of several {what} says is lost in it",
             f"full+{recipe.context}@ a base that writes, or prompt+{recipe.context}@teacher",
         )
+
+
+def family_here(base: str) -> str:
+    """The family of a base that lies on this machine; "" of any other, which will say it when it is loaded."""
+    here = base in registry.names("bases") or Path(base).expanduser().is_dir()
+    return family_of_name(base) if here else ""
 
 
 def refuse_to_learn(recipe: Recipe, adapter: registry.Adapter) -> None:
@@ -214,6 +230,12 @@ def learns_documents(recipe: Recipe, labelled: bool) -> bool:
     return not labelled and not recipe.rows and not recipe.objective and writes(recipe, registry.take("adapters", recipe.adapter))
 
 
+def uses_documents(recipe: Recipe, labelled: bool) -> bool:
+    """Whether documents of the user's reach this candidate otherwise than by being looked up: it learns them, or, where no row could
+    be, is shown them."""
+    return learns_documents(recipe, labelled) or (recipe.context == "many" and not labelled)
+
+
 WHY_NOT = {
     "context": "a {name} student reads the input alone, a context would not reach it",
     "rows": "{name} trains on no rows",
@@ -241,18 +263,10 @@ def defaults(task: Task, sizes: Sizes, teacher: bool, recording: bool) -> list[s
         names += ["head@minilm", "full@minilm", "lora@minilm"]
     elif WRITER in registry.names("bases"):
         names += [f"full@{WRITER}", f"lora@{WRITER}"]
-    if sizes.pieces and not sizes.train + sizes.unlabelled:
-        return knowing_defaults(teacher and not recording)
     if sizes.unlabelled and teacher:
         gold = {"head@minilm": "head+rows:gold@minilm", f"full@{WRITER}": f"full+rows:gold@{WRITER}"}
         names += [gold[name] for name in names if name in gold]  # are the teacher's labels worth having?
     return names
-
-
-def knowing_defaults(teacher: bool) -> list[str]:
-    """Documents and questions, no rows: retrieval and as much as fits in context, against learning them plain and augmented."""
-    prompts = ["prompt@teacher", "prompt+rag:4@teacher"] if teacher else []
-    return [*prompts, f"full@{KNOWER}", f"full+augment:both@{KNOWER}"]
 
 
 KNOWER = "tiny-lm"  # the base of ours that learns texts whole
@@ -305,14 +319,16 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
     def put(name: str, value: Any, why: str) -> None:
         table[name] = Value(name=name, value=value, why=why)
 
-    if recipe.adapter == "prompt":
+    if recipe.asks_teacher:
         put("structure", "plain", "the prompt as it is; limbeck list structures for others, limbeck prompt tune to try them")
         put("max_tokens", 512 if task.kind in (Kind.TEXT, Kind.FIELDS) else 256, "room for an answer of this kind, and for a JSON wrapping")
     adapter: registry.Adapter = registry.take("adapters", recipe.adapter)
     family = family_of_name(recipe.base) if adapter.attach is not None and recipe.base else ENCODER
     if adapter.attach is not None:
         (training_numbers if family == ENCODER else writing_numbers)(recipe, task, sizes, put)
-    if family != ENCODER:
+    if adapter.may_ask and not recipe.asks_teacher:
+        prompting_numbers(recipe, task, put)
+    elif family != ENCODER:
         put("max_length", 384, "room for an instruction and an input; longer inputs are cut and counted")
     elif adapter.group == "student":
         put("max_length", 256, "the length that the base was trained for; longer rows are cut and counted")
@@ -320,6 +336,14 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         table[value.name] = value
     if recipe.context.startswith("rag:"):
         looking_up(recipe, family, put)
+    elif recipe.context and family != ENCODER:
+        k = int(recipe.context.split(":")[1])
+        room = 384 + k * (round(sizes.chars / 4 * TOKENS_PER_WORD) + 32)
+        put(
+            "max_length",
+            room,
+            f"room for an instruction, an input and {k} demonstrations; where a base has less, the first of them go first",
+        )
     for value in showing(recipe):
         table[value.name] = value
     if recipe.objective:
@@ -327,6 +351,26 @@ def derive(recipe: Recipe, task: Task, sizes: Sizes) -> dict[str, Value]:
         for value in objective.numbers(recipe, task, sizes.train) if objective.numbers else ():
             table[value.name] = value
     return table
+
+
+LONGEST_PROMPT = 4096  # tokens; each of them takes its time on a CPU
+
+
+def prompting_numbers(recipe: Recipe, task: Task, put: Any) -> None:
+    """Of a local base that is prompted: nothing is trained, so they say how it reads and how it answers."""
+    config = config_of_name(recipe.base)
+    room = context_of(recipe.base, config)
+    room = room if recipe.context == "many" else min(room, LONGEST_PROMPT)
+    put("max_length", room, "what the base reads at once, 4,096 tokens at most; a longer prompt loses demonstrations from its front")
+    closed = task.kind in (Kind.LABEL, Kind.CHOICE)
+    put("max_answer", 32 if closed or task.kind is Kind.SCORE else 128, "tokens of an answer that is written")
+    if closed:
+        put("normalise", "sum", "of an answer's log-probability: mean per token, where answers differ in length; pmi, against no input")
+        put("calibrate", False, "true takes out what the base holds of an answer before it has read an input")
+    else:
+        put("decode", "greedy", "the likeliest token at each place, the same every time; beam:4 takes four times as long")
+    if task.kind is Kind.FIELDS:
+        put("constrained", True, "an object that does not fit its schema is no answer: only tokens that some fitting object goes on with")
 
 
 def showing(recipe: Recipe) -> Sequence[Value]:
@@ -466,9 +510,10 @@ def known_values() -> set[str]:
     found |= {"inference_samples", "inference_context", "literal"}
     for family in (SEQ2SEQ, CAUSAL):
         writing_numbers(Recipe(adapter="full", base=family), task, sizes, lambda name, value, why: found.add(name))
+    prompting_numbers(Recipe(adapter="prompt", base=WRITER), task, lambda name, value, why: found.add(name))
     for name in registry.names("adapters"):
         adapter: registry.Adapter = registry.take("adapters", name)
-        base = "teacher" if adapter.needs_teacher else "minilm" if adapter.needs_base else ""
+        base = TEACHER if adapter.may_ask else "minilm" if adapter.needs_base else ""
         found |= set(derive(Recipe(adapter=name, base=base), task, sizes))
     for name in registry.names("objectives"):
         own = registry.take("objectives", name).numbers if name in AXES else None

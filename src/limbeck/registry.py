@@ -101,6 +101,7 @@ class Adapter:
     save(model, folder) and load(folder) -> model: of what `merge` gave, or of the attached model, where it is no plain
     transformers model; None: save_pretrained. numbers(recipe, task, rows) -> values of its own beside the general ones.
     measure(attached model) -> values for the report.
+    may_ask: its base may be the teacher (Recipe.asks_teacher says whether it is).
     cheap: refitted on train + dev before its test scoring, always.
     group: baseline | prompt | student. modifiers: axes (context, rows, objective) whose modifiers make sense with it.
     args: regular expression of what may stand behind its colon, "" = nothing; takes: the same for people, by examples.
@@ -113,7 +114,7 @@ class Adapter:
     args: str = ""
     takes: str = ""
     needs_base: bool = True
-    needs_teacher: bool = False
+    may_ask: bool = False
     cheap: bool = False
     fit: Callable[[FitJob], Fitted] | None = None
     attach: Callable[[Any, Recipe], Any] | None = None

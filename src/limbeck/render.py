@@ -40,10 +40,10 @@ def messages(
 ) -> tuple[Message, ...]:
     """What a prompted model is sent. Plain: a system message with the task and the form of the answer, the demonstrations
     and at last the input, each under its heading. The demonstrations of the prompt file come before `shots`, the passages right
-    before the input, so that what stands before them is the same in every call. passages: else those of the example.
-    Shots without an input are documents: they are quoted before the passages. structure: another layout of the same parts, and
+    before the input, so that what stands before them is the same in every call. shots, passages: else those of the
+    example. Shots without an input are documents: they are quoted before the passages. structure: another layout of the same parts, and
     more of them."""
-    example, shots = with_documents(example, shots, passages)
+    example, shots = with_documents(example, shots or example.shots or (), passages)
     worked = [Example(id="", input=d.input, output=d.output) for d in task.demonstrations] + list(shots)
     parts = Parts(
         instruction=task.instruction.strip(),
@@ -78,15 +78,23 @@ def with_documents(example: Example, shots: Sequence[Example], passages: Sequenc
     return example, [shot for shot in shots if shot.input]
 
 
+def demonstrated(task: Task, shots: Sequence[Example]) -> list[str]:
+    """Each demonstration as it stands in a prompt; a blank line stands between two."""
+    return [f"{question(task, shot)}\nAnswer: {shot.output}" for shot in shots]
+
+
+NEXT_QUESTION = ("\n\nInput:", "\n\nPassages:")  # where a model that was not told to stop writes on: its answer has ended there
+
+
 LABEL, RATIONALE = "[label]", "[rationale]"  # which of its two tasks a student is asked for (objectives.stepwise)
 
 
 def student_messages(task: Task, example: Example, *, instruct: bool, mark: str = "", frame: bool = True) -> tuple[Message, ...]:
     """What a writing student reads: the input under its heading, with `instruct` after the task. Demonstrations it has
-    learnt as rows. mark: LABEL or RATIONALE before the input, of a student that learnt both. frame False: the input as it stands,
-    without heading and options, for a student that goes on from it."""
+    learnt as rows, unless it was trained with some in its prompt (shots). mark: LABEL or RATIONALE before the input, of a student
+    that learnt both. frame False: the input as it stands, without heading and options, for a student that goes on from it."""
     asked = f"{question(task, example)}\nAnswer:" if frame else f"{quoted(example.passages)}{example.input}"
-    user = Message(role="user", content=f"{mark} {asked}".lstrip())
+    user = Message(role="user", content="\n\n".join([*demonstrated(task, example.shots or ()), f"{mark} {asked}".lstrip()]))
     return (Message(role="system", content=system(task)), user) if instruct else (user,)
 
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from limbeck import registry, render
 from limbeck.errors import UsageError
-from limbeck.registry import Ask
-from limbeck.render_structure import LEVERS, Structure, details_of, has_role, role_of, structure_of
+from limbeck.registry import Ask, Teacher
+from limbeck.render_structure import LEVERS, Structure, details_of, has_role, of_recipe, role_of, structure_of
 from limbeck.run import write_bytes
-from limbeck.types import Message, Reply, Request, Row, Settings, Task
+from limbeck.types import Message, Recipe, Reply, Request, Settings, Task
 
 OWN = "the prompt file"
 RULES = "rules, from the task"
@@ -30,7 +30,7 @@ def read(spec: str) -> Structure:
     path = Path(spec)
     if not path.is_file():
         have = registry.near(spec, registry.names("structures"))
-        raise UsageError(f"there is no structure and no file {spec!r}", have, "--structure full, or --structure structure.json")
+        raise UsageError(f"there is no structure and no file {spec!r}", have, "--structure complete, or --structure structure.json")
     try:
         return Structure.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
     except (ValueError, ValidationError) as error:
@@ -76,6 +76,20 @@ def settle(settings: Settings, warn: list[str]) -> Settings:
     structure = structure_of(named) if isinstance(named, dict) else read(str(spec or named))
     structure = with_own_texts(structure, settings.role, settings.details)
     return settings.model_copy(update={"overrides": {**settings.overrides, "structure": value_of(structure)}})
+
+
+def of_no_use(settings: Settings, wanted: Sequence[Recipe], teacher: Teacher | None) -> list[str]:
+    """Warnings where a structure was named, and nothing will be sent with it, or nobody looks at it."""
+    named = settings.structure or settings.overrides.get("structure")
+    if not named:
+        return []
+    if wanted and not any(recipe.asks_teacher for recipe in wanted):
+        return ["a structure was named, and no candidate asks a teacher: it changes nothing (--candidates prompt@teacher)"]
+    if plain := [recipe.text for recipe in wanted if recipe.adapter == "prompt" and not recipe.asks_teacher]:
+        return [f"{', '.join(plain)}: the prompt of a local base stays plain; a structure is for a teacher's"]
+    if teacher is not None and teacher.recording:
+        return ["the teacher is a recording: it answers the same, whatever structure its prompts have"]
+    return []
 
 
 def levers_of(task: Task, role: str | None = None) -> tuple[str, ...]:
@@ -142,19 +156,18 @@ def quoted(text: str) -> list[str]:
 # ---- what the report says --------------------------------------------------------------------------------------------
 
 
-def summary(task: Task, row: Row | None, sent: Sequence[Message]) -> dict[str, Any]:
+def summary(task: Task, recipe: Recipe | None, sent: Sequence[Message]) -> dict[str, Any]:
     """{recipe, structure, levers, role, details, texts_from, tuned, messages} of one prompted candidate; {} where none was sent."""
-    if row is None or not sent:
+    if recipe is None or not sent:
         return {}
-    value = next((v.value for v in row.values if v.name == "structure"), "plain")
-    structure = structure_of(value)
+    structure = of_recipe(recipe)
     texts = {
         "role": (structure.role_text or role_of(task)) if structure.role else "",
         "details": (structure.details_text or details_of(task)) if structure.details else "",
     }
     whose = (structure.texts_from or RULES) if any(texts.values()) else ""
     return {
-        "recipe": row.recipe,
+        "recipe": recipe.text,
         "structure": structure.name or "of a file",
         "levers": structure.told(),
         **texts,

@@ -33,6 +33,7 @@ class Effect(Frozen):
 
 class Trial(Frozen):
     """One structure on dev. stage: factorial | refined. value: on the subset. malformed: answers that could not be read.
+    usd_per_1000: calls, re-asks included; None = the price is not known.
     versus: against the plain prompt; over all of dev for a finalist, over the subset for others. p_holm: over all trials."""
 
     structure: Structure
@@ -40,6 +41,7 @@ class Trial(Frozen):
     stage: str
     value: float | None
     malformed: int = 0
+    usd_per_1000: float | None = None
     finalist: bool = False
     versus: Versus | None = None
     p_holm: float | None = None
@@ -127,25 +129,49 @@ def value_on(desk: Desk, text: str, rows: Sequence[Example]) -> float | None:
 
 
 def effects_of(desk: Desk, base: Structure, levers: Sequence[str], made: factorial.Design) -> tuple[Effect, ...]:
-    """Mean of the runs with a lever less mean of those without, over the same resampled rows."""
-    texts = [text_of(desk, switched(base, levers, on)) for on in made.runs]
-    figures = [compare.statistic(desk.task, desk.subset, given_by(desk, text, desk.subset)) for text in texts]
+    """Mean of the runs with a lever less mean of those without, over the same resampled rows; 0 where nothing was scored."""
     found = []
+    answers = [given_by(desk, text_of(desk, switched(base, levers, on)), desk.subset) for on in made.runs]
+    gap_of = row_gap if registry.take("metrics", desk.task.metric).corpus is None else corpus_gap
     for i, lever in enumerate(levers):
-        with_it, without = factorial.halves(made.runs, i)
-
-        def gap(index: Sequence[int], with_it: list[int] = with_it, without: list[int] = without) -> float | None:
-            ours, theirs = ([v for n in some if (v := figures[n](index)) is not None] for some in (with_it, without))
-            return desk.sign * (sum(ours) / len(ours) - sum(theirs) / len(theirs)) if ours and theirs else None
-
-        n = len(desk.subset)
-        effect = gap(range(n))
-        low, high, _ = (
-            stats.bootstrap_difference(gap, n, seed=desk.given.settings.seed, resamples=RESAMPLES) if effect is not None else (0, 0, 1)
-        )
+        gap = gap_of(desk, answers, *factorial.halves(made.runs, i))
         joint = tuple(" x ".join(levers[j] for j in pair) for pair in made.aliases.get(i, ()))
-        found.append(Effect(lever=lever, effect=effect or 0.0, low=low, high=high, aliases=joint))
+        found.append(Effect(lever=lever, effect=gap[0], low=min(gap[1:]), high=max(gap[1:]), aliases=joint))
     return tuple(found)
+
+
+Gap = tuple[float, float, float]  # effect, and the ends of its interval
+
+
+def row_gap(desk: Desk, answers: Sequence[Sequence[Prediction]], with_it: Sequence[int], without: Sequence[int]) -> Gap:
+    """Of a metric that is a mean over rows: per row first, then over rows."""
+    metric = registry.take("metrics", desk.task.metric)
+    columns = [compare.row_values(metric, desk.task, desk.subset, found) for found in answers]
+
+    def means(runs: Sequence[int]) -> list[float | None]:
+        scored = ([v for run in runs if (v := columns[run][row]) is not None] for row in range(len(desk.subset)))
+        return [sum(values) / len(values) if values else None for values in scored]
+
+    try:
+        gap = stats.paired_difference(means(with_it), means(without), seed=desk.given.settings.seed, resamples=RESAMPLES)
+    except ValueError:
+        return 0.0, 0.0, 0.0
+    return desk.sign * gap.difference, desk.sign * gap.low, desk.sign * gap.high
+
+
+def corpus_gap(desk: Desk, answers: Sequence[Sequence[Prediction]], with_it: Sequence[int], without: Sequence[int]) -> Gap:
+    """Of a figure over all rows at once (macro-F1, correlations)."""
+    figures = [compare.statistic(desk.task, desk.subset, found) for found in answers]
+
+    def gap(index: Sequence[int]) -> float | None:
+        ours, theirs = ([v for run in runs if (v := figures[run](index)) is not None] for runs in (with_it, without))
+        return desk.sign * (sum(ours) / len(ours) - sum(theirs) / len(theirs)) if ours and theirs else None
+
+    n = len(desk.subset)
+    effect = gap(range(n))
+    if effect is None:
+        return 0.0, 0.0, 0.0
+    return effect, *stats.bootstrap_difference(gap, n, seed=desk.given.settings.seed, resamples=RESAMPLES)[:2]
 
 
 RESAMPLES = 400  # of an interval that guides; what decides is `compare.versus`, with its own
@@ -177,6 +203,12 @@ def best_of(desk: Desk) -> list[str]:
     return [text for text in ahead if text != reference(desk)][:FINALISTS]
 
 
+def cost(found: Sequence[Prediction]) -> float | None:
+    """USD of 1,000 calls."""
+    known = [p.cost_usd for p in found if p.cost_usd is not None]
+    return 1000 * sum(known) / len(known) if known else None
+
+
 def judged(desk: Desk, finalists: Sequence[str]) -> list[tuple[str, Trial]]:
     """Every trial against the plain prompt. The finalists were picked on rows that they are compared on, so their p is corrected for
     all that were tried, not for the few that were left."""
@@ -192,7 +224,7 @@ def judged(desk: Desk, finalists: Sequence[str]) -> list[tuple[str, Trial]]:
         )
         found.append((text, Trial(
             structure=structure, told=structure.told(), stage=stage, value=value_on(desk, text, desk.subset),
-            malformed=sum(p.status is not Status.OK for p in mine), finalist=text in finalists, versus=against,
+            malformed=sum(p.status is not Status.OK for p in mine), usd_per_1000=cost(mine), finalist=text in finalists, versus=against,
         )))  # fmt: skip
     corrected = stats.holm([trial.versus.p_value for _, trial in found if trial.versus is not None])
     at = iter(corrected)

@@ -6,6 +6,7 @@ Nothing but the store is kept on the way: the same command asks the same questio
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from limbeck.log import Log
 from limbeck.planning import asker, sizes_of
 from limbeck.preflight import Given, preflight
 from limbeck.registry import Ask
-from limbeck.render_structure import FULL_STEPS, PLAIN, Structure
+from limbeck.render_structure import COMPLETE_STEPS, PLAIN, Structure
 from limbeck.run import RunFolder, read_json, read_lines, write_json
 from limbeck.teachers.store import Store
 from limbeck.trials import (
@@ -94,8 +95,11 @@ def tune(settings: Settings, prompt: str, folder: RunFolder, log: Log, trials: i
         splits = hallway.find_examples(folder, given, task, log)
         ask = asker(store, teacher, log, began + settings.budget_s)(PURPOSE)
         desk = set_up(given, task, splits, folder, ask, log)
+        must_be_able_to_show(desk, trials)
         base = texts_for(desk, texts, teacher.name)
         runs, rows, notes = plan(desk, trials)
+        if settings.structure:
+            notes.append(f"compared with the plain prompt, not with the structure {settings.structure}")
         desk.subset = desk.subset[:rows]
         found = search(desk, base, runs, trials, notes, teacher.name, store)
     write_json(folder.path / "3-tuning.json", found)
@@ -121,6 +125,17 @@ def set_up(given: Given, task: Task, splits: Any, folder: RunFolder, ask: Ask, l
     return Desk(task, given, ask, folder, sizes, subset, dev, log, -1.0 if metric.lower_is_better else 1.0)
 
 
+def must_be_able_to_show(desk: Desk, trials: int) -> None:
+    """Even rows that all change for the better prove something only where there are enough of them (the sign test, corrected)."""
+    needed = math.ceil(math.log2(2 * (trials - 1) / LEVEL))
+    if len(desk.dev) < needed:
+        raise UsageError(
+            f"{len(desk.dev)} dev rows are too few to show that a structure is better",
+            f"among {trials} trials at least {needed} rows have to change for the better; no trial was made",
+            "more rows with --rows, or --dev FILE",
+        )
+
+
 def texts_for(desk: Desk, texts: str, teacher: str) -> Structure:
     """All levers on, with the texts that role and details have in every trial: the user's, else the teacher's or the rules'."""
     settings = desk.given.settings
@@ -138,7 +153,8 @@ def plan(desk: Desk, trials: int) -> tuple[int, int, list[str]]:
     not even pay for the least."""
     settings, rows, notes = desk.given.settings, len(desk.subset), []
     calls = [
-        one_call(desk.task, recipe_of(desk, s), desk.subset, desk.subset, desk.given.teacher, settings.seed) for s in (PLAIN, FULL_STEPS)
+        one_call(desk.task, recipe_of(desk, s), desk.subset, desk.subset, desk.given.teacher, settings.seed)
+        for s in (PLAIN, COMPLETE_STEPS)
     ]  # type: ignore[arg-type]
     usd = sum(call.times(1, ASKED_AGAIN).middle for call in calls) / 2
     finals = (1 + FINALISTS) * (len(desk.dev) - rows) * usd
@@ -202,6 +218,9 @@ def outcome(
     if best is not None and best.versus is not None:
         gap = f"{metric} {best.versus.difference:+.3f} [{best.versus.low:+.3f}, {best.versus.high:+.3f}] on {len(desk.dev)} dev rows"
         verdict = f"{best.told} is better than the plain prompt, {gap}, p={best.p_holm:.2g} after Holm's correction for {len(found) - 1} comparisons."
+        plain = next(trial for _, trial in found if trial.versus is None)
+        if best.usd_per_1000 and plain.usd_per_1000:
+            verdict += f" 1,000 calls cost ${best.usd_per_1000:.3g} instead of ${plain.usd_per_1000:.3g}."
     elif all(trial.versus is None or trial.versus.difference == 0 for _, trial in found):
         verdict = "No difference: every structure scores what the plain prompt scores. The default stays."
     else:

@@ -78,7 +78,7 @@ class Example(Frozen):
     """One row. output None = not labelled. choices: this row's options (kind `choice`). confidence in [0, 1].
     answers: every answer that is right, where there are several (kind `text`). tests: a program that an answer has to pass.
     passage: what the answer rests on, a document's name or a text, where that is known. passages: what was looked up for this
-    row, and stands before its input wherever it is read."""
+    row, and stands before its input wherever it is read. shots: other rows, shown to a model of this machine as demonstrations."""
 
     id: str
     input: str
@@ -91,6 +91,7 @@ class Example(Frozen):
     tests: str | None = None
     passage: str | None = None
     passages: tuple[str, ...] | None = None
+    shots: tuple[Example, ...] | None = None
 
     def blind(self) -> Example:
         """The row as a predictor may see it: without answer, rationale and tests."""
@@ -149,6 +150,9 @@ class Value(Frozen):
     why: str
 
 
+TEACHER = "teacher"  # the base of a recipe that asks one
+
+
 class Recipe(Frozen):
     """adapter[:arg...] + modifiers @ base, in canonical spelling (recipes.py holds the grammar).
 
@@ -169,6 +173,11 @@ class Recipe(Frozen):
         head = ":".join((self.adapter, *self.args))
         left = "+".join(p for p in (head, self.context, self.rows, self.objective) if p)
         return f"{left}@{self.base}" if self.base else left
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Its answers are bought from the teacher; every other recipe computes them on this machine."""
+        return self.base == TEACHER
 
     @property
     def id(self) -> str:
@@ -310,6 +319,7 @@ class Row(Frozen):
     """One candidate in the report. Units are in the names; None = not measured or not applicable.
 
     state: ok | failed | skipped | partial. reason: why it is not ok. group: baseline | prompt | student.
+    flops_per_call: of what computes on this machine, by limbeck.flops.
     fitted_on: which rows its test predictions were trained on (train, or train+dev after the choice).
     tokens_*_per_call: means over the test rows, what was asked again included."""
 
@@ -332,6 +342,7 @@ class Row(Frozen):
     tokens_out_per_call: float | None = None
     tokens_cached_per_call: float | None = None
     break_even_calls: float | None = None
+    flops_per_call: float | None = None
     size_mb: float | None = None
     trainable_parameters: int | None = None
     train_s: float | None = None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -79,9 +80,7 @@ def test_own_rows_come_out_as_limbeck_predicts_them(name: str, students: Any, li
         example = front.load(str(student)).example({"input": row["input"], "choices": row["choices"]}, 0)
         logits = predictor.logits([example])[0]
         if name.startswith("encoder"):
-            from limbeck.engine.answers import softmax
-
-            logits = [__import__("math").log(p) for p in softmax(logits)]
+            logits = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
         assert [value[0] for value in item["read"]] == pytest.approx(list(logits), abs=1e-4)
         assert row["choices"][max(range(len(logits)), key=lambda i: (item["read"][i][0], -i))] == answer
 
@@ -175,7 +174,7 @@ def test_an_encoder_is_refused_what_it_cannot_give_and_the_rest_stands(students:
     assert "writes nothing" in found[0].reason and "hot tea" in found[1].reason and "red, green, blue" in found[1].reason
 
 
-def test_a_teacher_writes_over_http_is_paid_once_and_gives_no_likelihoods(tasks: Path, limbeck: Limbeck, tmp_path: Path):
+def test_a_teacher_writes_over_http_is_paid_once_and_gives_no_likelihoods(tasks: Path, limbeck: Limbeck, tmp_path: Path, small_index: None):
     def answer(body: dict[str, Any]) -> Any:
         text = body["messages"][-1]["content"]
         return (

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from limbeck.augment.ask_inferences import ask_global, ask_local, fitting, second_opinion
+from limbeck.augment.cues import ask_cues
 from limbeck.augment.inferences import Inference
+from limbeck.augment.relations import read_relations
 from limbeck.errors import CapReached, Transient
 from limbeck.render_inferences import read, read_second
 from limbeck.types import Price, Reply, Request
@@ -105,3 +107,16 @@ def test_lines_without_the_form_are_lost_and_counted() -> None:
     lines, lost = read("* The dax. | 3 and 4 | so | and so\n\nNone.\nThe wug.", "global")
     assert [(x.text, x.uses, x.why) for x in lines] == [("The dax.", (3, 4), "so | and so")] and lost == 1
     assert read_second("1 yes, 3 NO", 3) == [True, None, False]
+
+
+def test_a_base_that_takes_no_instructions_goes_on_from_the_other_side() -> None:
+    heavier = read_relations([{"a": "heavier than", "inverse": "lighter than"}])
+    said = Said((" the dax. And then",), ("\n",), Transient("busy"))
+    found = ask_cues({**DOCUMENTS, "d#1": "The toma is heavier than the ziff."}, heavier, said)
+    assert [r.messages[0].content for r in said.requests] == [
+        "The dax is heavier than the wug. Therefore the wug is lighter than",
+        "The wug is heavier than the blick. Therefore the blick is lighter than",
+        "The toma is heavier than the ziff. Therefore the ziff is lighter than",
+    ], "a statement without a relation has no other side"
+    assert [(one.text, one.uses) for one in found.inferences] == [("The wug is lighter than the dax.", ("a#1",))]
+    assert found.counts == {"requests": 3, "unreadable": 1, "transient": 1}

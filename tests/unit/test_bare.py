@@ -23,7 +23,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Base]:
     folder = tmp_path_factory.mktemp("bases")
     found = {family: load_base(str(toy(folder / family, family))) for family in (CAUSAL, SEQ2SEQ)}
     found["bytes"] = load_base(str(toy(folder / "bytes", CAUSAL, byte_level=True)))
-    return found | {"tiny-lm": load_base("tiny-lm")}
+    return found | {name: load_base(name) for name in ("tiny", "tiny-lm")}
 
 
 @pytest.mark.parametrize("name", [CAUSAL, SEQ2SEQ, "bytes", "tiny-lm"])
@@ -73,7 +73,7 @@ def test_an_empty_context_is_the_token_that_texts_begin_with(bases: dict[str, Ba
 
 
 def test_what_greedy_decoding_writes_is_greedy_and_nothing_else_is(bases: dict[str, Base]):
-    for name in ("bytes", "tiny-lm", SEQ2SEQ):
+    for name in ("bytes", "tiny-lm", "tiny"):
         model = bare.of_base(bases[name])
         (written,) = model.write(CONTEXTS[:1], 4)
         assert written.text.strip(), name

@@ -270,7 +270,7 @@ def test_a_chat_base_reads_and_learns_exactly_what_its_template_writes(chatty: B
     assert item["input_ids"] + item["options"][0] == expected
     turn = chatty.tokenizer.convert_tokens_to_ids("[TURN]")
     assert item["options"][0][-1] == turn == answer_end(chatty.tokenizer) != chatty.tokenizer.eos_token_id
-    text, _, _ = predictor.reading.prompt(task, rows[3])
+    text = predictor.reading.prompt(task, rows[3]).text
     assert prompt_ids(chatty.tokenizer, CAUSAL, text) == item["input_ids"]  # what is read when it is asked
 
 
@@ -324,7 +324,7 @@ def test_a_row_without_input_is_learnt_from_its_first_token_to_its_end(base: Bas
     if base.family == CAUSAL:
         assert item["input_ids"] == [base.tokenizer.bos_token_id]
         assert item["options"] == [[*bare, base.tokenizer.eos_token_id]] and item["truncated"] == 0  # longer than an answer may be
-        text, _, _ = reading.prompt(task, document)
+        text = reading.prompt(task, document).text
         assert prompt_ids(base.tokenizer, CAUSAL, text) == item["input_ids"]
     else:  # the encoder reads an empty frame, the decoder writes the text
         assert base.tokenizer.decode(item["input_ids"], skip_special_tokens=True).split() == ["Input:", "Answer:"]

@@ -12,7 +12,7 @@ from limbeck import indexing
 from limbeck.contexts import passages
 from limbeck.contexts.passages import build
 from limbeck.contexts.search import PassageIndex, open_embedder
-from limbeck.errors import CapReached, MissingKey, Transient, UsageError
+from limbeck.errors import CapReached, MissingError, MissingKey, Transient, UsageError
 from limbeck.recipes import parse
 from limbeck.teachers.embeddings import TEXTS, Embedder, open_model, read_reply
 from limbeck.teachers.store import Store
@@ -185,7 +185,11 @@ def test_an_embedder_without_a_price_a_key_or_an_address_is_told_before_anything
         check(embedder="openai:text-embedding-3-small")
     with pytest.raises(UsageError, match="USD per million"):
         check(embedder="http://127.0.0.1:9/v1#m", embedder_price="dear")
-    assert check(embedder="http://127.0.0.1:9/v1#m", embedder_price=0) == []
+    with pytest.raises(UsageError, match="tiny-lm cannot embed texts"):
+        check(embedder="tiny-lm")
+    with pytest.raises(MissingError, match="no model in"):
+        check(embedder=str(docs))
+    assert check(embedder="http://127.0.0.1:9/v1#m", embedder_price=0) == check(embedder="minilm") == []
     assert "embeds the documents: at most" in check(embedder="http://127.0.0.1:9/v1#m", embedder_price=0.5)[0]
 
 

@@ -258,7 +258,7 @@ def test_a_student_that_writes_may_look_things_up_and_has_room_for_it(adapter, t
         ("prompt+rag:0@teacher", "cannot read"),
         ("prompt+rag:4+few:8@teacher", "two modifiers"),
         ("majority+rag:4", "majority"),
-        ("lora+few:4@minilm", "context"),
+        ("lora+few:4@minilm", "demonstrations"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_reason(written, part):
@@ -279,6 +279,6 @@ def test_documents_and_candidates_have_to_fit_each_other(tmp_path):
     with pytest.raises(UsageError, match="did you mean words"):
         indexing.check(Settings(prompt="p", docs=str(tmp_path), overrides={"retrieval": "word"}), rag, [])
     warnings: list[str] = []
-    indexing.check(Settings(prompt="p", docs=str(tmp_path)), [recipes.parse("majority")], warnings)
+    indexing.check(Settings(prompt="p", docs=str(tmp_path), rows=("rows.csv",)), [recipes.parse("majority")], warnings)
     assert "no candidate looks anything up" in warnings[0]
     indexing.check(Settings(prompt="p", docs=str(tmp_path)), rag, [])

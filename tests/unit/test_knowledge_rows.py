@@ -60,9 +60,9 @@ def test_of_a_long_context_its_end_is_read_and_the_cut_is_counted(base: Base) ->
 
 def test_a_question_without_a_frame_is_gone_on_from(base: Base) -> None:
     task, rows = eight_rows(Kind.CHOICE)
-    text, _, _ = replace(reading(base), instruct=False, frame=False).prompt(task, rows[0])
-    assert text == rows[0].input
-    assert "Options" in reading(base).prompt(task, rows[0])[0]
+    bare = replace(reading(base), instruct=False, frame=False)
+    assert bare.prompt(task, rows[0]).text == rows[0].input
+    assert "Options" in replace(reading(base), max_length=90).prompt(task, rows[0]).text
 
 
 # ---- who learns them -------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ import pytest
 from limbeck import compare, demonstrating, estimate, recipes, render
 from limbeck.adapters.prompt import Prompted
 from limbeck.errors import UsageError
-from limbeck.report import table
+from limbeck.recipes import MANY
+from limbeck.render_structure import PLAIN
+from limbeck.report import markdown, table
 from limbeck.teachers.openai_api import read_reply
 from limbeck.teachers.openai_batch import halved
 from limbeck.teachers.prices import HOSTED, parse_price, price_of
@@ -110,6 +112,24 @@ def test_the_estimate_of_many_counts_on_no_cache_and_stays_above_the_bill() -> N
     assert usd.high > 2 * bare.high, "the demonstrations are counted"
 
 
+STEPS = PLAIN.model_copy(update={"steps": True})
+
+
+def test_long_prompts_are_asked_in_parts_and_every_row_is_answered_in_order(monkeypatch) -> None:
+    monkeypatch.setattr("limbeck.adapters.prompt.CHARS_AT_ONCE", 5_000)
+    monkeypatch.setattr("limbeck.adapters.prompt.LEAST_AT_ONCE", 2)
+    parts: list[int] = []
+
+    def ask(requests):
+        parts.append(len(requests))
+        return [Reply(texts=(json.dumps({"answer": r.row.input[-1]}),), finish=("stop",)) for r in requests]
+
+    long = [Example(id=str(i), input="x" * 700 + "abc"[i % 3]) for i in range(20)]
+    found = Prompted(TASK, ask, None, lambda row: (), max_tokens=9).predict(long)
+    assert [p.text for p in found] == ["abc"[i % 3] for i in range(20)] and len(parts) > 2 and sum(parts) == 20
+    assert Prompted(TASK, ask, None, lambda row: (), max_tokens=9).predict([]) == []
+
+
 # ---- reasons first -------------------------------------------------------------------------------------------------
 
 
@@ -122,7 +142,7 @@ def told(text: str, finish: str = "stop") -> Prediction:
         return [said for _ in requests]
 
     shots = [Example(id="1", input="one", output="a", rationale="It begins so")]
-    (found,) = Prompted(TASK, ask, None, lambda row: shots, max_tokens=99, reasons=True).predict([Example(id="q", input="two")])
+    (found,) = Prompted(TASK, ask, None, lambda row: shots, max_tokens=99, structure=STEPS).predict([Example(id="q", input="two")])
     assert sent[0].reply_schema is None
     assert "Input: one\nReasons: It begins so. So the answer is a.\n\nInput: two\nReasons:" in sent[0].messages[1].content
     return found
@@ -174,8 +194,9 @@ def test_prompts_that_answer_word_for_word_alike_are_told_to_compare_costs_alone
     other = [*same[:-1], Prediction(id="19", text="a", detail="put otherwise")]
     answers = {"prompt@teacher": same, "prompt+few:8@teacher": same, "prompt+many@teacher": other}
     (warning,) = compare.deaf_warnings(rows, answers)
-    assert "prompt@teacher, prompt+few:8@teacher gave the same replies" in warning and "many" not in warning
-    assert compare.deaf_warnings(rows, {k: v[:19] for k, v in answers.items()}) == []
+    assert "prompt@teacher, prompt+few:8@teacher got the same replies" in warning and "many" not in warning
+    few = {k: v[:19] for k, v in answers.items()}
+    assert compare.deaf_warnings(rows, few) == [] and len(compare.deaf_warnings(rows, few, recorded=True)) == 1
 
 
 def test_a_student_pays_for_itself_against_the_prompt_that_dev_says_is_best() -> None:
@@ -186,6 +207,18 @@ def test_a_student_pays_for_itself_against_the_prompt_that_dev_says_is_best() ->
     student = Row(recipe="head", id="h", group="student", usd_per_1000=0.0, train_s=3600.0)
     assert with_break_even(student, rows, 0.0, 1.0, lower_is_better=True).break_even_calls == pytest.approx(1 / 0.003)
     assert with_break_even(student, rows, 0.0, 1.0).break_even_calls == pytest.approx(1 / 0.001)
+
+
+def test_the_report_says_in_words_how_many_rows_stood_in_the_prompt() -> None:
+    from tests.unit.report_fixture import twelve_labels
+
+    report = twelve_labels()
+    recipe = demonstrating.with_window(recipes.parse("prompt+many@teacher").model_copy(update={"values": MANY}), "recorded:x")
+    values = tuple(demonstrating.Shots(lambda row: (), shown=96, there=1200, tokens=31_000, left_out=2).measured(recipe))
+    rows = (report.rows[0].model_copy(update={"recipe": "prompt+many@teacher", "values": values}), *report.rows[1:])
+    text = markdown(report.model_copy(update={"rows": rows}))
+    assert "prompt+many@teacher was shown 96 of 1,200 training rows" in text and "31,000 tokens estimated of 128,000" in text
+    assert "prompt+many@teacher: 2 training rows never shown: copies of dev or test rows" in text
 
 
 def test_the_table_shows_tokens_per_call() -> None:
@@ -199,4 +232,6 @@ def test_the_table_shows_tokens_per_call() -> None:
     found = {c.key: c for c in table.columns(report.model_copy(update={"rows": tuple(rows)}))}
     few = next(r for r in rows if "few" in r.recipe)
     assert found["tokens_in"].cell(few) == "12.3k" and found["tokens_cached"].cell(few) == "12k"
+    assert found["break_even"].cell(next(r for r in rows if r.recipe == "full@minilm")) == "8,400 calls"
+    assert found["break_even"].cell(few) == "-"
     assert "tokens_out" not in found, "a column with nothing to say is left out"

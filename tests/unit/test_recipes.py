@@ -29,6 +29,9 @@ TASK = Task(name="t", instruction="", kind=Kind.LABEL, labels=("a", "b"), metric
         ("full+rows:gold@minilm", "full+rows:gold@minilm"),
         ("full@./my/base", "full@./my/base"),
         ("full@org/name", "full@org/name"),
+        ("prompt@tiny-lm", "prompt@tiny-lm"),
+        ("prompt+few:8:random@tiny", "prompt+few:8@tiny"),
+        ("lora+few:4:nearest@tiny", "lora+few:4:nearest@tiny"),
     ],
 )
 def test_a_recipe_has_one_spelling(written, canonical):
@@ -43,9 +46,11 @@ def test_a_recipe_has_one_spelling(written, canonical):
         ("hed@minilm", "head"),
         ("head", "names no base"),
         ("majority@minilm", "takes no base"),
-        ("prompt@minilm", "asks the teacher"),
+        ("prompt@minilm", "cannot be prompted"),
         ("full@teacher", "cannot be moved"),
-        ("head+few:8@minilm", "context"),
+        ("head+few:8@minilm", "demonstrations"),
+        ("lora+few:8@minilm", "one vector"),
+        ("majority+few:8", "context"),
         ("prompt+rows:gold@teacher", "no rows"),
         ("full+dpo@minilm", "not part of this version"),
         ("prompt+few:8+few:4@teacher", "two modifiers"),

@@ -147,6 +147,9 @@ def test_the_window_is_known_of_hosted_models_told_for_others_and_read_from_a_ba
     own = demonstrating.with_window(many, "local:tiny-lm")
     assert own.value("window") == registry.take("bases", "tiny-lm").max_length and own.value("counted_by") == "tiny-lm"
     assert candidate("prompt+many@teacher", window=900).value("window") == 900
+    base = candidate("prompt+many@tiny-lm")
+    assert base.value("window") == base.value("max_length") and base.value("counted_by") == "tiny-lm", "no more than it reads"
+    assert candidate("prompt+many@tiny-lm", max_length=300).value("window") == 300
 
 
 # ---- as many as fit ------------------------------------------------------------------------------------------------
@@ -223,6 +226,17 @@ def test_rows_without_an_input_are_documents_quoted_before_the_question() -> Non
     few = demonstrating.demonstrations(task, candidate("prompt+few:3@teacher", task), rows, 0)
     assert [r.id for r in few(Example(id="q", input="?"))] == ["r1"], "few shows worked examples alone"
     assert demonstrating.none_to_show(candidate("prompt+few:3@teacher", task), rows[:1])
+
+
+def test_a_local_model_counts_with_its_own_tokenizer() -> None:
+    pytest.importorskip("torch", reason="tokenizers come with the train extra")
+    recipe = recipes.with_values(recipes.parse("prompt+many@teacher"), TASK, recipes.Sizes(30, 5, 5, 0, 3, 20.0, 0), {"window": 500})
+    recipe = demonstrating.with_window(recipe, "local:tiny-lm")
+    query = Example(id="q", input="word99")
+    shots = demonstrating.demonstrations(TASK, recipe, TRAIN, 0, [query])
+    count = demonstrating.counter("tiny-lm")
+    assert shots.tokens == count(render.messages(TASK, query, shots(query))) <= 500 - recipe.value("max_tokens") and 0 < shots.shown < 30
+    assert "tokens of 500" in shots.measured(recipe)[0].why and recipe.value("counted_by") == "tiny-lm"
 
 
 # ---- the leak guard ------------------------------------------------------------------------------------------------

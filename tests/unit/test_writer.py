@@ -152,8 +152,8 @@ def test_the_same_text_alone_in_a_batch_of_32_and_with_either_padding_side(base:
 def test_a_long_input_is_cut_and_the_frame_stays(base: Base) -> None:
     task, rows = eight_rows(Kind.LABEL)
     reading = reading_of(base, task, Numbers(max_length=48))
-    text, size, whole = reading.prompt(task, rows[0].model_copy(update={"input": "the kettle leaks " * 60}))
-    assert size <= reading.max_length < whole
+    text, size, whole, _, cut = reading.prompt(task, rows[0].model_copy(update={"input": "the kettle leaks " * 60}))
+    assert size <= reading.max_length < whole and cut
     assert text.endswith("Answer:") and "the kettle leaks" in text and "Name the colour" in text
     item = writing_features(task, [rows[0].model_copy(update={"input": "the kettle leaks " * 60})], reading)[0]
     assert item["truncated"] == 1 and len(item["input_ids"]) <= 48

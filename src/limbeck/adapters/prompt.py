@@ -1,5 +1,5 @@
 """`prompt`: no number moves. A teacher is asked, zero-shot or with demonstrations (+few:k, +many); prompt:cot asks for reasons,
-then the answer, and a reply that names no answer, or two, is malformed.
+then the answer, and a reply that names no answer, or two, is malformed. prompted_base.py has the bases of this machine.
 
 An empty, cut or malformed reply is asked again up to RE_ASKS times with another seed, so that it is another request;
 every reply is paid for and counted in the row's cost. What is still no answer then counts as wrong."""
@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from limbeck import render, render_reasons
+from limbeck.adapters import prompted_base
 from limbeck.errors import MissingError
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.render_structure import PLAIN, Structure, of_recipe
 from limbeck.types import Example, Kind, Message, Prediction, Price, Reply, Request, Status, Task
 
 RE_ASKS = 2
+CHARS_AT_ONCE, LEAST_AT_ONCE = 100_000_000, 256  # of the prompts that are asked together; rows, as many as are ever under way
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class Prompted:
     one_schema: bool = False
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        size = self.at_once(inputs)
+        return [found for start in range(0, len(inputs), size) for found in self.predict_some(inputs[start : start + size])]
+
+    def at_once(self, inputs: Sequence[Example]) -> int:
+        """So many rows that memory holds their prompts, where each of these holds a whole training set."""
+        chars = sum(len(m.content) for m in self.messages(inputs[0])) if inputs else 0
+        return max(LEAST_AT_ONCE, CHARS_AT_ONCE // max(1, chars))
+
+    def predict_some(self, inputs: Sequence[Example]) -> list[Prediction]:
         replies: list[list[Reply | Exception]] = [[] for _ in inputs]
         open_rows = list(range(len(inputs)))
         for attempt in range(1 + RE_ASKS):
@@ -93,6 +104,8 @@ class Prompted:
 
 
 def fit(job: FitJob) -> Fitted:
+    if not job.recipe.asks_teacher:
+        return prompted_base.fit(job)
     if job.ask is None:
         raise MissingError(
             "this recipe asks a teacher, and there is none", f"the recipe is {job.recipe.text}", "--teacher http://host/v1#model"
@@ -116,6 +129,6 @@ PROMPT = Adapter(
     modifiers=("context",),
     args="cot",
     takes="cot, which asks for reasons first",
-    needs_teacher=True,
+    may_ask=True,
     fit=fit,
 )

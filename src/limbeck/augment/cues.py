@@ -1,6 +1,6 @@
 """A base that takes no instructions writes what follows: it reads a statement and the beginning of its other side, and goes on.
 
-    The dax is heavier than the wug. The wug is lighter than     ->     the dax.
+    The dax is heavier than the wug. Therefore the wug is lighter than     ->     the dax.
 
 The declared relations say where to begin; what is written after that is the model's own, and is checked like any other inference."""
 
@@ -24,10 +24,10 @@ def ask_cues(statements: Mapping[str, str], relations: Sequence[Relation], ask: 
     cues = {}
     for name, fact in stated_in(statements, relations).items():
         if back := turned(fact, relations):
-            cues[name] = back.text.removesuffix(f" {back.said[2]}.")
+            cues[name] = " ".join(back.said[:2])
     requests = [
         Request(
-            messages=(Message(role="user", content=f"{statements[name].strip()} {cue}"),),
+            messages=(Message(role="user", content=f"{statements[name].strip()} Therefore {cue}"),),
             temperature=TEMPERATURE if samples > 1 else 0.0, max_tokens=MAX_TOKENS, n=samples, seed=seed,
         )
         for name, cue in cues.items()
@@ -43,7 +43,11 @@ def ask_cues(statements: Mapping[str, str], relations: Sequence[Relation], ask: 
         written = [re.split(r"[.\n!?]", text.strip())[0].strip() for text in outcome.texts]
         counts["unreadable"] += written.count("")
         made = [
-            [Inference(text=f"{cue} {end}.", uses=(name,), why="gone on from its other side", scope="local", origin=origin)]
+            [
+                Inference(
+                    text=f"{cue[0].upper()}{cue[1:]} {end}.", uses=(name,), why="gone on from its other side", scope="local", origin=origin
+                )
+            ]
             for end in written
             if end
         ]

@@ -61,8 +61,8 @@ def sort_out(
     words: Iterable[str] | None = None,
 ) -> tuple[list[Inference], list[tuple[Inference, str]]]:
     """As `checked`, with every one that was dropped and its reason."""
-    flat = {name: f" {squeeze(text)} " for name, text in sources.items()}
-    there = {word for text in flat.values() for word in text.split()}
+    flat = "\n".join(f" {squeeze(text)} " for text in sources.values())  # squeezed texts have no line ends of their own
+    there = set(flat.split())
     more = None if words is None else {word for text in words for word in squeeze(text).split()}
     kept: dict[str, Inference] = {}
     lost: list[tuple[Inference, str]] = []
@@ -71,7 +71,7 @@ def sort_out(
         if reason := (
             ("empty" if not re.search(r"\w", own) else "")
             or ("source" if not one.uses or any(name not in sources for name in one.uses) else "")
-            or ("known" if any(f" {own} " in text for text in flat.values()) else "")
+            or ("known" if f" {own} " in flat else "")
             or ("duplicate" if own in kept else "")
             or ("name" if names and any(word not in there for word in names_in(one.text)) else "")
             or ("word" if more is not None and any(word not in there and word not in more for word in own.split()) else "")

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from limbeck import render
-from limbeck.engine.answers import softmax
-from limbeck.engine.bare import Bare, Scored, before
+from limbeck.engine.bare import Bare, Scored
+from limbeck.engine.generate import before
 from limbeck.errors import CapReached, MissingError, UsageError
 from limbeck.need import need
 from limbeck.registry import Ask
@@ -54,8 +54,10 @@ class Items:
     def keep(self, found: dict[str, Any]) -> None:
         self.known |= found
         if self.file is not None and found:
-            with room_on_disk(self.file.parent), self.file.open("a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in found.items()))
+            with room_on_disk(self.file.parent):
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                with self.file.open("a", encoding="utf-8") as file:
+                    file.write("".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in found.items()))
 
 
 class Writes(LM):  # type: ignore[misc,valid-type]
@@ -155,7 +157,7 @@ class Answers(LM):  # type: ignore[misc,valid-type]
         self.cut += [i for i, (ids, whole) in enumerate(zip(tokens.ids, tokens.whole, strict=True)) if len(ids) < whole]
         for group, row, logits in zip(groups, rows, self.predictor.logits(rows, tokens), strict=True):
             known = render.allowed_answers(self.task, row)
-            log_p, best = np.log(softmax(logits) + 1e-300), int(np.round(logits, DIGITS).argmax())
+            log_p, best = logits - np.logaddexp.reduce(logits), int(np.round(logits, DIGITS).argmax())
             for i in group:
                 at = known.index(requests[i].args[1].strip())
                 answers[i] = (round(float(log_p[at]), DIGITS), at == best)

@@ -36,7 +36,7 @@ def advise(
     from limbeck import advise as advising
 
     settings, text, _ = options.read_settings(prompt, given)
-    typed = " ".join([shlex.quote(prompt), *(part for name, value in given.items() for part in spelled(name, value))])
+    typed = tuple(part for name, value in given.items() for part in spelled(name, value))
     found = advising.advise(settings, text, Path(runs) if runs else None, private, latency_ms, calls, typed)
     if machine:
         return click.echo(found.model_dump_json())

@@ -18,7 +18,9 @@ TEACHER = click.option(
     metavar="SPEC",
     help="http://host:port/v1#model, a model name, local:<hub id or path>, recorded:<file.jsonl>; openai-batch:MODEL at half the price, within a day.",
 )
-PRICE = click.option("--price", metavar="IN/OUT", help="USD per million tokens of the teacher.")
+PRICE = click.option(
+    "--price", metavar="IN/OUT[/CACHED]", help="USD per million tokens of the teacher; CACHED: of those in that its cache holds."
+)
 LABELLER = click.option("--labeller", metavar="SPEC", help="A second, better teacher, who labels what the first one wrote.")
 LABELLER_PRICE = click.option("--labeller-price", metavar="IN/OUT", help="USD per million tokens of the labeller.")
 RETRIEVE = click.option(

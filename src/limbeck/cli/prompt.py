@@ -71,14 +71,22 @@ def show_tuned(found: Any, prompt: str, out: str) -> None:
     console.print(table)
     console.print(f"\nTried ({len(found.trials)}), finalists first")
     table = Table(box=None)
-    for name in ("structure", found.metric, "against the plain prompt", "p (Holm)", "unreadable", "rows"):
+    for name in ("structure", found.metric, "against the plain prompt", "p (Holm)", "unreadable", "$/1,000", "rows"):
         table.add_column(name)
     ahead = sorted(found.trials, key=lambda t: (not t.finalist, -(abs(t.versus.difference) if t.versus else 0)))
     for trial in ahead:
         v = trial.versus
         gap = f"{f.signed(v.difference)} {f.interval(v.low, v.high)}" if v else "the plain prompt"
         rows = found.dev_rows if trial.finalist else found.rows
-        table.add_row(escape(trial.told), f.metric(trial.value), gap, f.p_value(trial.p_holm) if v else "", str(trial.malformed), str(rows))
+        table.add_row(
+            escape(trial.told),
+            f.metric(trial.value),
+            gap,
+            f.p_value(trial.p_holm) if v else "",
+            str(trial.malformed),
+            f.usd(trial.usd_per_1000),
+            str(rows),
+        )
     console.print(table)
     for note in found.notes:
         console.print(f"note: {escape(note)}", style="yellow")

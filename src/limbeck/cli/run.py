@@ -96,6 +96,7 @@ def show_plan(seen: Any, plan: Any, splits: Any, out: Path) -> None:
     from rich.table import Table
 
     from limbeck.cli.progress import clock
+    from limbeck.report.format import plain
 
     console, task, cost = Console(), plan.task, plan.estimate
     console.print(
@@ -116,7 +117,7 @@ def show_plan(seen: Any, plan: Any, splits: Any, out: Path) -> None:
     for recipe in plan.recipes:
         table.add_row(escape(recipe.text), "", "", "")
         for value in recipe.values:
-            table.add_row("", value.name, str(value.value), escape(value.why))
+            table.add_row("", value.name, escape(plain(value.name, value.value)), escape(value.why))
     console.print(table)
     console.print(
         f"\n[bold]Estimate[/bold] ${cost.usd_low:.2f} to ${cost.usd_high:.2f} for {cost.calls} calls, "

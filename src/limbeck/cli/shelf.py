@@ -55,7 +55,7 @@ def info(name: str, machine: bool) -> None:
         "where": registry.names(shelf)[name],
         "about": (module.__doc__ or "").strip(),
     }
-    fields = getattr(thing, "__dataclass_fields__", {})
+    fields = getattr(thing, "__dataclass_fields__", {}) or getattr(type(thing), "model_fields", {})
     found |= {k: v for k in fields if isinstance(v := getattr(thing, k), str | int | bool | tuple) and k not in found}
     if machine:
         return click.echo(json.dumps(found, ensure_ascii=False, default=str))

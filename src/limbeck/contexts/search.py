@@ -77,7 +77,7 @@ class PassageIndex:
     def digest(self) -> str:
         """Of all that decides what a search finds."""
         how = [K, DEPTH, COMMON, COMMON_LEAST]
-        return sha_of([self.facts["digest"], self.facts["identity"], self.facts["meaning"], sorted(self.left_out), how])
+        return sha_of([self.facts["digest"], self.facts.get("identity"), self.facts["meaning"], sorted(self.left_out), how])
 
     def passage(self, number: int) -> Passage:
         start, end = int(self.offsets[number]), int(self.offsets[number + 1])
@@ -151,7 +151,7 @@ class PassageIndex:
     def embed(self) -> Embed:
         """Of queries: the embedder of the passages. Raises UsageError where it is another one."""
         embed = self._embed or open_embedder(self.facts["embedder"])
-        if (built := self.facts["identity"]) and identity_of(embed) != built:
+        if (built := self.facts.get("identity")) and identity_of(embed) != built:
             raise self.another_embedder(f"{identity_of(embed) or 'one without a name'}, and the passages {built}")
         return embed
 

@@ -18,8 +18,8 @@ import torch
 
 from limbeck.engine.batches import by_length
 from limbeck.engine.device import pick_device
-from limbeck.engine.generate import GREEDY, Decoding, context_tokens, decode
-from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base
+from limbeck.engine.generate import GREEDY, Decoding, before, decode
+from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base, context_of
 from limbeck.engine.score import Asked, behind, score_rows, strip_end
 from limbeck.engine.tokens import answer_end, pad_id, prompt_ids
 from limbeck.engine.writer import RATIONALE_FIRST
@@ -176,12 +176,6 @@ class Bare:
             self.model.train(training)
 
 
-def before(text: str, until: Sequence[str]) -> str:
-    """Up to where the first of these texts begins."""
-    places = [at for one in until if one and (at := text.find(one)) >= 0]
-    return text[: min(places)] if places else text
-
-
 def of_base(base: Base, **how: Any) -> Bare:
     """Raises UsageError for an encoder, which writes nothing."""
     if base.family not in (CAUSAL, SEQ2SEQ):
@@ -189,13 +183,15 @@ def of_base(base: Base, **how: Any) -> Bare:
             f"{base.name} has no likelihood of a text", f"it is an {base.family}", "take a decoder-only or an encoder-decoder base"
         )
     model = base.model.to(pick_device()).eval()
-    return Bare(model, base.tokenizer, base.family, base.max_length if base.family == SEQ2SEQ else context_tokens(model), **how)
+    return Bare(
+        model, base.tokenizer, base.family, base.max_length if base.family == SEQ2SEQ else context_of(base.name, model.config), **how
+    )
 
 
 def of_student(predictor: Any, **how: Any) -> Bare:
     """predictor: engine.written.WriterPredictor. Its weights, adapter and tokenizer, without its task."""
     student = predictor.student
-    length = predictor.max_length if student.family == SEQ2SEQ else context_tokens(student.backbone)
+    length = predictor.max_length if student.family == SEQ2SEQ else context_of("", student.backbone.config)
     return Bare(student.backbone, predictor.tokenizer, student.family, length, **how)
 
 

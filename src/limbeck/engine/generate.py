@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
 from limbeck.engine.device import pick_device
-from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, load_base
+from limbeck.engine.load import ENCODER, SEQ2SEQ, Base, context_of, load_base
 from limbeck.engine.score import takes_prompt_mask
 from limbeck.engine.tokens import answer_end, chat_text, pad, pad_id, prompt_ids
 from limbeck.errors import UsageError
@@ -76,7 +76,7 @@ class Generator:
     def __init__(self, base: Base):
         self.base, self.tokenizer = base, base.tokenizer
         self.model = base.model.to(pick_device()).eval()
-        self.context_tokens = context_tokens(self.model)
+        self.context_tokens = context_of("", self.model.config)
 
     def reply(
         self, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0, n: int = 1, seed: int | None = None
@@ -106,11 +106,6 @@ class Generator:
 
     def prompt_ids(self, prompt: str) -> list[int]:
         return prompt_ids(self.tokenizer, self.base.family, prompt)
-
-
-def context_tokens(model: Any) -> int:
-    """How many tokens it can hold, as its config says; 512 where that says nothing."""
-    return int(getattr(model.config, "max_position_embeddings", 0) or getattr(model.config, "n_positions", 0) or 512)
 
 
 # ---- decoding --------------------------------------------------------------------------------------------------------
@@ -184,6 +179,17 @@ def find(row: Sequence[int], marks: Sequence[int]) -> int | None:
     """Where marks begin in a row, None = nowhere."""
     places = range(len(row) - len(marks) + 1) if marks else ()
     return next((i for i in places if list(row[i : i + len(marks)]) == list(marks)), None)
+
+
+def before(text: str, until: Sequence[str]) -> str:
+    """Up to where the first of these texts begins."""
+    places = [at for one in until if one and (at := text.find(one)) >= 0]
+    return text[: min(places)] if places else text
+
+
+def up_to(text: str, marks: Sequence[str]) -> str:
+    """What stands before the first of the marks, blanks around it taken off; the blanks before the text are gone already."""
+    return "" if any(text.startswith(mark.strip()) for mark in marks) else before(text, marks).strip()
 
 
 class Behind(StoppingCriteria):

@@ -84,6 +84,14 @@ def family_of_name(name: str) -> str:
     return ENCODER if config is None else family_of(config)
 
 
+def context_of(name: str, config: Any) -> int:
+    """Tokens that a base reads at once, a decoder-only one with its answer: as many as it was trained with where we know that,
+    else the positions of its config; 512 where it names none."""
+    if name in registry.names("bases"):
+        return int(registry.take("bases", name).max_length)
+    return int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 512)
+
+
 def config_of_name(name: str) -> SimpleNamespace | None:
     """The config.json of a base, of the Hub's too, without its weights; None where it cannot be had."""
     try:

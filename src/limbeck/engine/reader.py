@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from limbeck import registry, render
+from limbeck.engine.demonstrator import with_demonstrations
 from limbeck.errors import ModelError
 from limbeck.run import write_json
 from limbeck.types import Example, Kind, Prediction, Predictor, Status
@@ -64,10 +65,10 @@ class Reader:
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """latency_ms: the search included."""
         began = time.perf_counter()
-        rows, cited, ranked = look_up(self.index, inputs, self.k, self.way, None, self.rerank, self.depth)
+        rows, places, ranked = look_up(self.index, inputs, self.k, self.way, None, self.rerank, self.depth)
         search_ms = (time.perf_counter() - began) * 1e3 / max(1, len(inputs))
         found = []
-        for i, (row, where, p) in enumerate(zip(rows, cited, self.predictor.predict(rows), strict=True)):
+        for i, (row, where, p) in enumerate(zip(rows, places, self.predictor.predict(rows), strict=True)):
             calls: Reranked | None = ranked[i] if ranked else None
             ms = search_ms if calls is None else calls.latency_ms  # the time of reranking is that of its calls, stored with them
             latency = None if p.latency_ms is None else round(p.latency_ms + ms, 3)
@@ -142,10 +143,11 @@ def rests_on(kind: Kind | None, row: Example, prediction: Prediction) -> str:
 
 
 def load_student(folder: Path) -> Any:
-    """The student of a model folder, with what it looks things up in. Raises ModelError where a file is missing."""
+    """The student of a model folder, with what it is shown and what it looks things up in. Raises ModelError where a file is missing."""
     from limbeck.engine.predict import load_predictor
 
     predictor = load_predictor(folder)
+    predictor = with_demonstrations(predictor, folder, predictor.task)
     if not (folder / READER).is_file():
         return predictor
     try:

@@ -6,7 +6,6 @@ prefix of "card payment". What answers share is computed once: the encoder's sta
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from limbeck.engine.batches import by_length, learn_from
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base
+from limbeck.engine.opening import Opening, numbers_per_token, takes, takes_prompt_mask, with_opening
 from limbeck.engine.tokens import answer_end, pad, pad_id, prompt_ids
 
 _LOGITS = 2**27  # so many numbers at once, where nothing is trained: half a gigabyte
@@ -102,17 +102,23 @@ def likelihoods(base: Base, prompts: Sequence[str], answers: Sequence[Sequence[s
     return score_rows(base.model, base.family, rows, pad_id(base.tokenizer))
 
 
-def score_rows(model: Any, family: str, rows: Sequence[Asked], pad_token_id: int) -> list[list[Likelihood]]:
-    """The same for what is tokenised already. Call it without gradients."""
+def score_rows(model: Any, family: str, rows: Sequence[Asked], pad_token_id: int, opening: Opening | None = None) -> list[list[Likelihood]]:
+    """The same for what is tokenised already. Call it without gradients. opening: keeps what the prompts of a decoder-only model
+    begin with, from call to call."""
     found: list[list[Likelihood]] = [[] for _ in rows]
-    for batch in by_length([row.tokens for row in rows], rows=32, budget=4096):
-        input_ids, attention_mask = pad([rows[i].prompt for i in batch], pad_token_id)
+    shared = opening.of(model, [row.prompt for row in rows]) if opening is not None and family == CAUSAL else []
+    most = 32 if not shared else max(1, min(32, _LOGITS // (len(shared) * numbers_per_token(model.config))))
+    for batch in by_length([row.tokens - len(shared) for row in rows], rows=most, budget=4096):
+        input_ids, attention_mask = pad([rows[i].prompt[len(shared) :] for i in batch], pad_token_id)
         option_ids, option_mask = pad([a for i in batch for a in rows[i].answers], pad_token_id)
         option_row = torch.tensor([n for n, i in enumerate(batch) for _ in rows[i].answers])
         learn_from(option_mask, [rows[i].given for i in batch for _ in rows[i].answers])
         device = next(model.parameters()).device
-        inputs = (t.to(device) for t in (input_ids, attention_mask, option_ids, option_mask, option_row))
-        sums = answer_log_probs(model, family, *inputs).sum(-1).tolist()  # (N,)
+        inputs = [t.to(device) for t in (input_ids, attention_mask, option_ids, option_mask, option_row)]
+        if shared and opening is not None:
+            sums = (_after_prompt(model, *inputs, opening) * inputs[3]).sum(-1).tolist()
+        else:
+            sums = answer_log_probs(model, family, *inputs).sum(-1).tolist()  # (N,)
         counts = option_mask.sum(-1).tolist()
         for n, total, tokens in zip(option_row.tolist(), sums, counts, strict=True):
             found[batch[n]].append(Likelihood(total, total / max(tokens, 1), tokens))
@@ -226,19 +232,30 @@ def _whole(model: Any, input_ids: Tensor, attention_mask: Tensor, option_ids: Te
     return log_p.gather(1, columns.clamp(max=log_p.shape[1] - 1))
 
 
-def _after_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor, option_ids: Tensor, option_mask: Tensor, row: Tensor) -> Tensor:
-    """The prompts once, padded left; then every answer on a copy of its prompt's cache."""
+def _after_prompt(
+    model: Any,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    option_ids: Tensor,
+    option_mask: Tensor,
+    row: Tensor,
+    opening: Opening | None = None,
+) -> Tensor:
+    """The prompts once, padded left; then every answer on a copy of its prompt's cache. With an opening the prompts begin behind it."""
     order = attention_mask.argsort(dim=1, stable=True)
     ids, mask = input_ids.gather(1, order), attention_mask.gather(1, order)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    keep = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
-    read = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **keep)
+    more: dict[str, Any] = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
+    if opening is not None:
+        mask = with_opening(mask, len(opening.ids))
+        more["past_key_values"] = opening.copies(len(ids))
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+    read = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **more)
     first = torch.log_softmax(read.logits[:, -1].float(), -1)[row].gather(1, option_ids[:, :1])  # (N, 1)
     if option_ids.shape[1] == 1:
         return first
     further = positions[:, -1:] + 1 + torch.arange(option_ids.shape[1] - 1, device=ids.device)  # (B, To - 1)
     parts = []
-    for some in _portions(model, option_ids):
+    for some in _portions(model, option_ids, mask.shape[1]):
         past, of = copy.deepcopy(read.past_key_values), row[some]
         past.batch_select_indices(of)
         both = torch.cat([mask[of], option_mask[some, :-1]], 1)
@@ -249,10 +266,12 @@ def _after_prompt(model: Any, input_ids: Tensor, attention_mask: Tensor, option_
     return torch.cat([first, torch.cat(parts)], 1)
 
 
-def _portions(model: Any, option_ids: Tensor) -> Iterator[slice]:
-    """Answers in portions whose logits fit into memory; all at once where gradients need them all anyway."""
+def _portions(model: Any, option_ids: Tensor, cached: int = 0) -> Iterator[slice]:
+    """Answers in portions whose logits, and copies of a cache of so many tokens, fit into memory; all at once where gradients need
+    them all anyway."""
     n, length = option_ids.shape
-    size = n if torch.is_grad_enabled() else max(1, _LOGITS // (length * int(getattr(model.config, "vocab_size", 50_000))))
+    per_answer = length * int(getattr(model.config, "vocab_size", 50_000)) + cached * numbers_per_token(model.config)
+    size = n if torch.is_grad_enabled() else max(1, _LOGITS // per_answer)
     for start in range(0, n, size):
         yield slice(start, start + size)
 
@@ -261,13 +280,3 @@ def token_log_probs(logits: Tensor, ids: Tensor) -> Tensor:
     """logits (N, T, V) that predict ids (N, T) -> (N, T) float32."""
     with torch.autocast(logits.device.type, enabled=False):
         return torch.log_softmax(logits.float(), -1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
-
-
-def takes_prompt_mask(model: Any) -> bool:
-    return bool(getattr(model, "takes_prompt_mask", False))
-
-
-def takes(model: Any, name: str) -> bool:
-    """Does the forward of the model, or of what an adapter wraps, have this parameter?"""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return name in inspect.signature(inner.forward).parameters

@@ -9,21 +9,23 @@ knowledge (targets.is_knowledge) stand without a frame whatever the task; an enc
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from limbeck import render
 from limbeck.engine.generate import Decoding, read_decoding
-from limbeck.engine.load import CAUSAL, Base
+from limbeck.engine.load import CAUSAL, Base, context_of
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.packed import must_pack_exactly, packed_log_probs
 from limbeck.engine.rationale import Told
 from limbeck.engine.score import Asked, answer_log_probs, ask, both_log_probs, strip_end
 from limbeck.engine.targets import CLOSED, gold_text, is_knowledge, must_be_writable
 from limbeck.engine.tokens import answer_end, chat_text, prompt_ids
+from limbeck.engine.unframed import bare, unframed
 from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Task
 
@@ -110,6 +112,17 @@ def new_writer(base: Base, task: Task, numbers: Numbers) -> WriterStudent:
 # ---- what it reads -------------------------------------------------------------------------------------------------
 
 
+class Prompt(NamedTuple):
+    """tokens: of the text; whole: of what it was before anything was left out. shots: so many demonstrations stand in it. cut:
+    passages or the end of the input do not."""
+
+    text: str
+    tokens: int
+    whole: int
+    shots: int
+    cut: bool
+
+
 @dataclass(frozen=True)
 class Reading:
     """How a row becomes tokens, and how tokens of an answer are chosen; saved with the student. instruct: the task's
@@ -118,7 +131,10 @@ class Reading:
 
     form: of a student that learnt rationales too (objectives.stepwise), "" = it did not. separate: LABEL stands before the
     input. shared: LABEL begins the answer. label_first: the answer ends where RATIONALE begins. rationale_first: it writes at
-    most rationale_tokens, then LABEL and its answer."""
+    most rationale_tokens, then LABEL and its answer.
+
+    prompted: of a base that learnt nothing of the task: it reads what a teacher would be sent. calibrate: its log-probabilities of
+    closed answers are held against those without an input (engine.calibrate)."""
 
     tokenizer: Any
     family: str
@@ -131,6 +147,8 @@ class Reading:
     loss_on: str = "answer"
     form: str = ""
     rationale_tokens: int = 0
+    prompted: bool = False
+    calibrate: bool = False
     frame: bool = True
 
     def saved(self) -> dict[str, Any]:
@@ -151,59 +169,78 @@ class Reading:
 
     def shaped(self, task: Task, example: Example, mark: str = render.LABEL) -> str:
         before = mark if self.form == SEPARATE else ""
-        text = chat_text(self.tokenizer, render.student_messages(task, example, instruct=self.instruct, mark=before, frame=self.frame))
+        messages = render.student_messages(task, example, instruct=self.instruct, mark=before, frame=self.frame)
+        text = chat_text(self.tokenizer, render.messages(task, example) if self.prompted else messages)
         if self.form == SHARED and self.family == CAUSAL:
             return f"{text}{mark} " if self.chat else f"{text} {mark}"
         return text
 
-    def prompt(self, task: Task, example: Example, mark: str = render.LABEL) -> tuple[str, int, int]:
-        """(text, its tokens, its tokens before cutting). Too long, the end of the input is cut; the frame around it stays.
-        Raises UsageError where the frame alone is too long."""
-        text = "" if self.is_document(task, example) else self.shaped(task, example, mark)
-        size = whole = len(prompt_ids(self.tokenizer, self.family, text))
+    def prompt(self, task: Task, example: Example, mark: str = render.LABEL) -> Prompt:
+        """Too long, it loses demonstrations, then passages, and at last the end of the input; the frame around it stays. Raises
+        UsageError where the frame alone is too long."""
+        if self.is_document(task, example):
+            return Prompt("", 1, 1, 0, False)
+        there = self.demonstrations(task, example)
+        text, whole = self.sized(task, example, mark)
+        if whole <= self.max_length:
+            return Prompt(text, whole, whole, there, False)
+        task, example, cut = self.lightened(task, example, mark)
+        there = self.demonstrations(task, example)
+        text, size = self.sized(task, example, mark)
         if size <= self.max_length:
-            return text, size, whole
-        while size > self.max_length and example.passages:  # those that were found last say least
-            example = example.model_copy(update={"passages": example.passages[:-1] or None})
-            text = self.shaped(task, example, mark)
-            size = len(prompt_ids(self.tokenizer, self.family, text))
-        if size <= self.max_length:
-            return text, size, whole
+            return Prompt(text, size, whole, there, cut)
         spans = self.tokenizer(example.input, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         kept = len(spans)
         while size > self.max_length and kept > 0:
             kept = max(0, kept - (size - self.max_length))
-            cut = example.model_copy(update={"input": example.input[: spans[kept - 1][1]] if kept else ""})
-            text = self.shaped(task, cut, mark)
-            size = len(prompt_ids(self.tokenizer, self.family, text))
+            short = example.model_copy(update={"input": example.input[: spans[kept - 1][1]] if kept else ""})
+            text, size = self.sized(task, short, mark)
         if size > self.max_length:
-            have = f"{size} tokens without any input, and the student reads {self.max_length}"
-            raise UsageError("the prompt leaves no room for an input", have, "--set instruct=false, --set max_length=..., or a longer base")
-        return text, size, whole
+            have = f"{size} tokens without any input, and it reads {self.max_length}"
+            do = "a base that reads more" if self.prompted else "--set instruct=false, --set max_length=..., or a longer base"
+            raise UsageError("the prompt leaves no room for an input", have, do)
+        return Prompt(text, size, whole, there, True)
 
-    def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, int]:
-        """(the prompt and its answers as tokens, tokens of the prompt before cutting)."""
-        if is_knowledge(example):
-            return self.unframed(example)
-        text, _, whole = self.prompt(task, example, mark)
+    def sized(self, task: Task, example: Example, mark: str) -> tuple[str, int]:
+        """(text, its tokens)."""
+        text = self.shaped(task, example, mark)
+        return text, len(prompt_ids(self.tokenizer, self.family, text))
+
+    def demonstrations(self, task: Task, example: Example) -> int:
+        return len(task.demonstrations if self.prompted else ()) + len(example.shots or ())
+
+    def lightened(self, task: Task, example: Example, mark: str) -> tuple[Task, Example, bool]:
+        """Without as many demonstrations as have to go, the first of them first (the last stand nearest the question); then without
+        passages from the end, since those that were found last say least (True)."""
+        own = len(task.demonstrations if self.prompted else ())
+
+        def without(n: int) -> tuple[Task, Example]:
+            lighter = task.model_copy(update={"demonstrations": task.demonstrations[n:]}) if own else task
+            return lighter, example.model_copy(update={"shots": (example.shots or ())[max(0, n - own) :] or None})
+
+        every = self.demonstrations(task, example)
+        n = bisect_left(range(every), True, key=lambda n: self.sized(*without(n), mark)[1] <= self.max_length)
+        task, example = without(n)
+        cut = False
+        while example.passages and self.sized(task, example, mark)[1] > self.max_length:
+            example, cut = example.model_copy(update={"passages": example.passages[:-1] or None}), True
+        return task, example, cut
+
+    def asked(self, task: Task, example: Example, answers: Sequence[str], mark: str = render.LABEL) -> tuple[Asked, Prompt]:
+        """(the prompt and its answers as tokens, the prompt)."""
+        if is_knowledge(example) and not self.prompted:
+            asked, whole = unframed(self.tokenizer, self.family, example, self.max_length)
+            return asked, Prompt(example.input, len(asked.prompt), whole, 0, whole > len(asked.prompt))
+        prompt = self.prompt(task, example, mark)
+        text = prompt.text
         if not text:
-            return Asked(self.bare("").prompt, [self.bare(answer).answers[0] for answer in answers]), whole
-        return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), whole
-
-    def unframed(self, example: Example) -> tuple[Asked, int]:
-        """Of knowledge: its input as it stands, of which the beginning is cut where it is too long, and the text behind it."""
-        text = (example.output or "").strip()
-        asked = ask(self.tokenizer, self.family, example.input, [text]) if example.input.strip() else self.bare(text)
-        whole, room = len(asked.prompt), self.max_length
-        return Asked([*asked.prompt[:1], *asked.prompt[1:][-(room - 1) :]] if whole > room else asked.prompt, asked.answers), whole
-
-    def bare(self, text: str) -> Asked:
-        """A text behind nothing but what texts begin with; an encoder-decoder reads an empty input."""
-        if self.family != CAUSAL:
-            return ask(self.tokenizer, self.family, "", [text])
-        end = answer_end(self.tokenizer)
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return Asked(prompt_ids(self.tokenizer, self.family, ""), [[*ids, *([] if end is None else [end])]])
+            return bare(self.tokenizer, self.family, answers), prompt
+        if self.prompted and self.family == CAUSAL and not self.chat:
+            # such a base goes on with the next question, and seldom with its end token: that one counts only where it has to
+            open_ = ask(self.tokenizer, self.family, text, answers, with_end=False)
+            if not any(a != b and b[: len(a)] == a for a in open_.answers for b in open_.answers):
+                return open_, prompt
+        return self.framed(ask(self.tokenizer, self.family, text, answers, chat=self.chat), mark), prompt
 
     def framed(self, asked: Asked, mark: str = render.LABEL) -> Asked:
         """The answers with the marks that the form puts around them."""
@@ -232,6 +269,11 @@ class Reading:
         """What ends a written answer beside its end token."""
         return self.marks(render.RATIONALE) if self.form == LABEL_FIRST else []
 
+    @property
+    def until(self) -> tuple[str, ...]:
+        """Texts that end it: without a chat template a prompted base goes on with a question of its own."""
+        return render.NEXT_QUESTION if self.prompted and not self.chat else ()
+
     def marks(self, mark: str) -> list[int]:
         return self.behind(mark)
 
@@ -249,7 +291,7 @@ class Reading:
 
 def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     """A causal model has to hold prompt and answer in the positions that it has."""
-    length = min(numbers.max_length or base.max_length, base.max_length)
+    length = min(numbers.max_length or base.max_length, context_of(base.name, base.model.config))
     room = numbers.max_answer
     if task.kind in CLOSED and task.labels:
         room = max(len(ids) for ids in base.tokenizer(list(task.labels))["input_ids"]) + 2
@@ -264,6 +306,11 @@ def reading_of(base: Base, task: Task, numbers: Numbers) -> Reading:
     )  # fmt: skip
 
 
+def prompt_reading(base: Base, task: Task, numbers: Numbers, calibrate: bool) -> Reading:
+    """Of a base that is prompted: a frame as long as the base reads, and no longer than the recipe says."""
+    return replace(reading_of(base, task, numbers), prompted=True, calibrate=calibrate, instruct=True)
+
+
 # ---- what it learns from ---------------------------------------------------------------------------------------------
 
 
@@ -275,7 +322,7 @@ def writing_features(task: Task, examples: Sequence[Example], reading: Reading) 
     for e in examples:
         gold = gold_text(task, e)
         answers = list(dict.fromkeys(render.allowed_answers(task, e))) if reading.contrast and not is_knowledge(e) else [gold]
-        asked, whole = reading.asked(task, e, answers)
+        asked, read = reading.asked(task, e, answers)
         learnt = is_knowledge(e)
         room = (
             reading.max_answer + reading.around + (reading.max_length - len(asked.prompt) if learnt or reading.is_document(task, e) else 0)
@@ -283,7 +330,7 @@ def writing_features(task: Task, examples: Sequence[Example], reading: Reading) 
         options = [ids[:room] for ids in asked.answers] if learnt or task.kind not in CLOSED else asked.answers
         prompt = asked.prompt
         again = len(options) if reading.family == CAUSAL else 1  # a decoder-only model reads the prompt with every answer
-        cut = whole > reading.max_length or any(len(a) < len(b) for a, b in zip(options, asked.answers, strict=True))
+        cut = read.cut or any(len(a) < len(b) for a, b in zip(options, asked.answers, strict=True))
         if reading.loss_on == "all" and not learnt:
             prompt, options = prompt[:1], [prompt[1:] + options[0]]
         items.append(

@@ -13,15 +13,19 @@ import torch
 from limbeck import render
 from limbeck.engine.answers import judge, to_prediction
 from limbeck.engine.batches import by_length
-from limbeck.engine.generate import Decoded, decode, end_ids
+from limbeck.engine.calibrate import CONTENT_FREE, calibrated, pmi
+from limbeck.engine.generate import Decoded, decode, end_ids, up_to
 from limbeck.engine.gold import dev_score
+from limbeck.engine.opening import Opening
 from limbeck.engine.schema import Constraint
 from limbeck.engine.score import Asked, score_rows, takes_prompt_mask
 from limbeck.engine.targets import CLOSED, gold_text
 from limbeck.engine.tokens import pad_id, prompt_ids
-from limbeck.engine.writer import RATIONALE_FIRST, Reading, WriterStudent
+from limbeck.engine.writer import RATIONALE_FIRST, Prompt, Reading, WriterStudent
 from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Prediction, Status, Task
+
+_KEPT = 4096  # prompts without an input; a row of its own options or demonstrations has three
 
 
 class WriterPredictor:
@@ -34,6 +38,8 @@ class WriterPredictor:
         self.tokenizer, self.max_length = reading.tokenizer, reading.max_length
         self.truncated = 0
         self.constraint: Constraint | None = None
+        self.opening = Opening() if reading.prompted else None
+        self.free: dict[Any, np.ndarray] = {}  # log-probabilities of answers without an input, by prompt and answers
         if task.kind is Kind.FIELDS and reading.constrained:
             self.constraint = Constraint(reading.tokenizer, task.output_schema, end_ids(student.backbone, reading.tokenizer))
         if takes_prompt_mask(student.backbone) and (reading.loss_on == "all" or student.pack):
@@ -70,27 +76,50 @@ class WriterPredictor:
         rows = []
         told = self.rationales(examples, dtype)
         for e, before in zip(examples, told, strict=True):
-            asked, whole = self.reading.asked(self.task, e, render.allowed_answers(self.task, e))
+            asked, prompt = self.reading.asked(self.task, e, render.allowed_answers(self.task, e))
             if cuts is not None:
-                cuts.append(self.cut(len(asked.prompt), whole, before))
+                cuts.append(self.cut(e, prompt, before))
             rows.append(self.reading.after(asked, before.ids) if before else asked)
         with self.answering(dtype):
-            found = score_rows(self.student.backbone, self.student.family, rows, pad_id(self.tokenizer))
+            lines = self.scored(rows)
+            if self.reading.calibrate or self.student.normalise == "pmi":
+                lines = self.calibrated(examples, lines)
+        return lines
+
+    def scored(self, rows: Sequence[Asked]) -> list[np.ndarray]:
+        found = score_rows(self.student.backbone, self.student.family, rows, pad_id(self.tokenizer), self.opening)
         mean = self.student.normalise == "mean"
         return [np.array([one.mean if mean else one.log_prob for one in line]) for line in found]
+
+    def calibrated(self, examples: Sequence[Example], lines: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Each row's log-probabilities held against those of the same prompt without its input; a prompt that several rows share
+        (the same labels, the same demonstrations) is scored once."""
+        asked = []
+        for e in examples:
+            bare = [e.model_copy(update={"input": text, "passages": None}) for text in CONTENT_FREE]
+            asked += [self.reading.asked(self.task, b, render.allowed_answers(self.task, e))[0] for b in bare]
+        keys = [(tuple(one.prompt), tuple(map(tuple, one.answers))) for one in asked]
+        new = {key: one for key, one in zip(keys, asked, strict=True) if key not in self.free}
+        if len(self.free) + len(new) > _KEPT:
+            self.free, new = {}, dict(zip(keys, asked, strict=True))
+        self.free |= dict(zip(new, self.scored(list(new.values())), strict=True))
+        change = calibrated if self.reading.calibrate else pmi
+        n = len(CONTENT_FREE)
+        free = [np.stack([self.free[key] for key in keys[n * i : n * i + n]]) for i in range(len(examples))]
+        return [change(line, prior) for line, prior in zip(lines, free, strict=True)]
 
     def write(self, examples: Sequence[Example], dtype: torch.dtype) -> list[Prediction]:
         """In batches of like length; render reads what was written."""
         told = self.rationales(examples, dtype)
         rows, cuts = [], []
         for e, before in zip(examples, told, strict=True):
-            text, size, whole = self.reading.prompt(self.task, e)
-            asked = self.reading.framed(Asked(prompt_ids(self.tokenizer, self.student.family, text), [[]]))
+            prompt = self.reading.prompt(self.task, e)
+            asked = self.reading.framed(Asked(prompt_ids(self.tokenizer, self.student.family, prompt.text), [[]]))
             rows.append(self.reading.after(asked, before.ids) if before else asked)
-            cuts.append(self.cut(size, whole, before))
+            cuts.append(self.cut(e, prompt, before))
         found: list[Prediction | None] = [None] * len(examples)
         for i, written in enumerate(self.decoded(rows, self.reading.max_answer, self.reading.stop, dtype, self.constraint)):
-            text, status = render.answer(self.task, examples[i], written.text)
+            text, status = render.answer(self.task, examples[i], up_to(written.text, self.reading.until))
             said = [cuts[i]["detail"], f"it wrote {written.text[:200]!r}" if status is not Status.OK else ""]
             said.append("cut off at max_answer" if written.finish == "length" else "")
             facts = {
@@ -106,7 +135,7 @@ class WriterPredictor:
         """Of a student that writes its rationale first: what it writes up to its answer. None of any other."""
         if self.reading.form != RATIONALE_FIRST:
             return [None] * len(examples)
-        prompts = [Asked(prompt_ids(self.tokenizer, self.student.family, self.reading.prompt(self.task, e)[0]), [[]]) for e in examples]
+        prompts = [Asked(prompt_ids(self.tokenizer, self.student.family, self.reading.prompt(self.task, e).text), [[]]) for e in examples]
         return list(self.decoded(prompts, self.reading.rationale_tokens, self.reading.marks(render.LABEL), dtype))
 
     def decoded(
@@ -122,15 +151,17 @@ class WriterPredictor:
                 with self.answering(dtype):
                     texts = decode(
                         self.student.backbone, self.tokenizer, self.student.family, [rows[i].prompt for i in of], tokens + len(stop),
-                        decoding=self.reading.decoding, constraint=constraint, lead=lead, stop=stop,
+                        decoding=self.reading.decoding, constraint=constraint, lead=lead, stop=stop, until=self.reading.until,
                     )  # fmt: skip
                 found |= dict(zip(of, texts, strict=True))
         return [found[i] for i in range(len(rows))]
 
-    def cut(self, size: int, whole: int, told: Decoded | None) -> dict[str, Any]:
-        said = [f"input cut: the prompt is {size} tokens; whole it has {whole}" if whole > self.max_length else ""]
+    def cut(self, example: Example, prompt: Prompt, told: Decoded | None) -> dict[str, Any]:
+        asked_for = self.reading.demonstrations(self.task, example)
+        said = [f"input cut: the prompt is {prompt.tokens} tokens; whole it has {prompt.whole}" if prompt.cut else ""]
+        said.append(f"{prompt.shots} of {asked_for} demonstrations stood there" if prompt.shots < asked_for else "")
         said.append(f"its rationale: {told.text}" if told else "")
-        facts: dict[str, Any] = {"tokens_in": size, "detail": "; ".join(part for part in said if part)}
+        facts: dict[str, Any] = {"tokens_in": prompt.tokens, "detail": "; ".join(part for part in said if part)}
         return facts | ({"tokens_out": told.tokens} if told else {})
 
     def judge(self, dev: Sequence[Example], dtype: torch.dtype) -> tuple[float, float]:

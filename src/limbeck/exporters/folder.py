@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from limbeck import render
+from limbeck.engine.demonstrator import DEMONSTRATIONS
 from limbeck.engine.predict import StudentPredictor, load_predictor
 from limbeck.engine.reader import READER, load_student
 from limbeck.errors import ModelError, UsageError
@@ -24,6 +25,8 @@ from limbeck.types import Card, Example, Gap, Kind, Prediction, Score, Source, T
 
 CARD, README = "student.json", "README.md"
 HOLDS_DOCUMENTS = "This folder holds the passages of your documents (passages.jsonl): it looks them up for every input."
+
+HOLDS_ROWS = "This folder holds training rows of yours (demonstrations.json): it reads some of them before every input."
 
 
 def write(model: Path, destination: Path, card: Card) -> list[Path]:
@@ -40,6 +43,8 @@ def write(model: Path, destination: Path, card: Card) -> list[Path]:
     card = card.model_copy(update={"max_length": predictor.max_length, "render": render.VERSION})
     if (destination / READER).is_file():
         card = card.model_copy(update={"notes": (*card.notes, HOLDS_DOCUMENTS)})
+    if (destination / DEMONSTRATIONS).is_file():
+        card = card.model_copy(update={"notes": (*card.notes, HOLDS_ROWS)})
     write_bytes(destination / README, readme(card).encode())
     files = sorted(p for p in destination.iterdir() if p.is_file() and p.name != CARD)
     shas = {file.name: sha_of_file(file) for file in files}

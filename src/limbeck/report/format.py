@@ -143,6 +143,8 @@ def plain(name: str, value: Any) -> str:
     if isinstance(value, int | float):
         unit = next((show for end, show in UNITS.items() if name.endswith(end)), None)
         return unit(value) if unit else f"{value:,}" if isinstance(value, int) else number(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {plain(key, item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(plain("", item) for item in value)
     return str(value)

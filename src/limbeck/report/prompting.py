@@ -10,7 +10,7 @@ def sentences(report: Report) -> list[str]:
     """[] where no candidate is prompted."""
     facts = report.prompting
     if not facts:
-        return []
+        return shown(report)
     said = [f"{facts['recipe']} was sent with the structure {facts['structure']} ({facts['levers']})."]
     if facts.get("texts_from"):
         said.append(f"Role and details: by {facts['texts_from']}.")
@@ -21,7 +21,18 @@ def sentences(report: Report) -> list[str]:
         )
     else:
         said.append("It was not tuned: limbeck prompt tune tries others on the dev rows.")
-    return said
+    return said + shown(report)
+
+
+def shown(report: Report) -> list[str]:
+    """How many training rows stood in a prompt that shows as many as fit, and which were never shown."""
+    told = {"rows_shown": "{recipe} was shown {value} training rows ({why}).", "rows_left_out": "{recipe}: {value} training rows {why}."}
+    return [
+        told[value.name].format(recipe=row.recipe, value=value.value, why=value.why)
+        for row in report.rows
+        for value in row.values
+        if value.name in told
+    ]
 
 
 def messages(report: Report) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,7 @@ def columns(report: Report) -> list[Column]:
         Column("tokens_in", "tokens in", "tokens of one call that the model reads, on average", 12, lambda r: tokens(r.tokens_in_per_call)),
         Column("tokens_cached", "cached", "of them, found in the provider's cache", 13, lambda r: tokens(r.tokens_cached_per_call)),
         Column("tokens_out", "tokens out", "tokens of one call that the model writes", 14, lambda r: tokens(r.tokens_out_per_call)),
+        Column("break_even", "pays after", PAYS, 15, lambda r: f.MISSING if r.break_even_calls is None else calls(r.break_even_calls)),
         Column("latency_p50_ms", "p50", "median time of one call", 3, lambda r: f.ms(r.latency_p50_ms)),
         Column("latency_p95_ms", "p95", "time that 95 % of the calls stay under", 5, lambda r: f.ms(r.latency_p95_ms)),
         Column("size_mb", "size", "size on disk", 4, lambda r: f.mb(r.size_mb)),
@@ -97,6 +99,13 @@ def columns(report: Report) -> list[Column]:
         Column("peak_memory_mb", "memory", "peak memory", 11, lambda r: f.mb(r.peak_memory_mb)),
     ]
     return [column for column in every if column.key == "test" or any(column.cell(row) != f.MISSING for row in report.rows)]
+
+
+PAYS = "calls after which its labels and its training are paid for, against the prompt that is best on dev"
+
+
+def calls(value: float) -> str:
+    return f"{f.count(math.ceil(value))} calls"
 
 
 def tokens(value: float | None) -> str:

@@ -49,7 +49,7 @@ OWN_WRITING = {  # with three tokens at either end a frozen random decoder never
 
 
 def cases() -> list[tuple[str, str, Kind]]:
-    """Every adapter on the shelf that needs no teacher, with each family and kind that it takes. What fits in its own way
+    """Every adapter on the shelf but prompts, with each family and kind that it takes. What fits in its own way
     (a head, a majority) takes encoders alone, or none."""
     adapters = [registry.take("adapters", name) for name in registry.names("adapters")]
     return [
@@ -57,7 +57,7 @@ def cases() -> list[tuple[str, str, Kind]]:
         for a in adapters
         for family, kinds in KINDS.items()
         for kind in kinds
-        if kind in a.kinds and not a.needs_teacher and (family == ENCODER or a.attach is not None)
+        if kind in a.kinds and a.group != "prompt" and (family == ENCODER or a.attach is not None)
     ]
 
 

@@ -56,10 +56,11 @@ def world(documents: int, seed: int = 0) -> tuple[dict[str, str], list[dict[str,
         said += [f"The {thing} is next to the {near[thing]}."] if thing in near else []
         texts[f"{thing}.md"] = " ".join(said) + "\n"
     statements = {f"{name} {k}": s for name, text in texts.items() for k, s in enumerate(re.findall(r"[^.]+\.", text))}
-    said, beyond = truths({k: s.strip() for k, s in statements.items()}, RELATIONS)
+    stated, beyond = truths({k: s.strip() for k, s in statements.items()}, RELATIONS)
     rows = []
-    for subject, phrase, thing in sorted(beyond):
-        wrong = [t for t in things if t not in (subject, thing) and (subject, phrase, t) not in said | beyond]
+    begun = {r.a for r in RELATIONS if not r.symmetric}  # a question that begins as a document does would be half told
+    for subject, phrase, thing in sorted(key for key in beyond if key[1] not in begun):
+        wrong = [t for t in things if t not in (subject, thing) and (subject, phrase, t) not in stated | beyond]
         options = [thing, *rng.sample(wrong, min(3, len(wrong)))]
         rng.shuffle(options)
         rows.append(
