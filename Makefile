@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # torch: a local folder of wheels where one is named, the CPU build where there is no GPU, else what the index gives
 TORCH  := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),$(if $(shell command -v nvidia-smi),,--torch-backend=cpu))
 export HF_HUB_OFFLINE ?= 1
-STUDIES := $(addprefix bench-,adapters banking77 bases contexts cqa curation estimate generation gpu prefix quant reft retrieval stepwise stepwise_speed text throughput)
+STUDIES := $(addprefix bench-,adapters banking77 bases contexts cqa curation estimate generalization generation gpu knowledge prefix quant reft retrieval stepwise stepwise_speed text throughput)
 
 .PHONY: setup try test slow lint docs clean bench $(STUDIES)
 
@@ -42,10 +42,10 @@ bench: setup
 	$(BIN)/python bench/bases/bench.py
 	$(BIN)/python bench/banking77/bench.py --seeds 0 --name quick
 
-bench-adapters bench-stepwise: setup
+bench-adapters bench-generalization bench-stepwise: setup
 	$(BIN)/limbeck bench $(@:bench-%=%)
 
-bench-banking77 bench-bases bench-contexts bench-cqa bench-curation bench-estimate bench-generation bench-gpu bench-prefix bench-quant bench-reft bench-retrieval bench-stepwise_speed bench-text bench-throughput: setup
+bench-banking77 bench-bases bench-contexts bench-cqa bench-curation bench-estimate bench-generation bench-gpu bench-knowledge bench-prefix bench-quant bench-reft bench-retrieval bench-stepwise_speed bench-text bench-throughput: setup
 	$(BIN)/python bench/$(@:bench-%=%)/bench.py
 
 docs: setup
