@@ -63,9 +63,7 @@ def drawing(group: Group, split: str) -> Any:
             plot.line(left, y, right, y, f"bar {colour}"),
             tag("circle", tag("title", f"{arm.name}: {results.share(arm, split)}"), cx=x, cy=y, r=3.5, class_=f"mark {colour}"),
         ]
-    caption = (
-        f"Whiskers: 95 % over seeds and clusters of items. Dashed: chance. {plural(max(len(a.results) for a in arms), 'seed')}."
-    )
+    caption = f"Whiskers: 95 % over seeds and clusters of items. Dashed: chance. {plural(max(len(a.results) for a in arms), 'seed')}."
     name = f"{group.data}-{split}-{group.rows}".replace("%", "")
     return plot.figure(title, f"{title}, one row an arm", frame.width, frame.height, *marks, caption=caption, name=name)
 
