@@ -28,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import SHARED, data, save
 
-from limbeck import recipes, registry, stats
+from limbeck import derived, recipes, registry, stats
 from limbeck.making import Plan, make_rows
 from limbeck.registry import FitJob
 from limbeck.teachers import open_teacher
@@ -122,8 +122,8 @@ def gap(ours: list[float], theirs: list[float]) -> list[float]:
 def student(task: Task, recipe: str, train: list[Row], test: list[Row], seed: int, **overrides) -> tuple[list[float], float]:
     """(right or wrong per test row, seconds). No dev rows: nobody had any."""
     began = time.perf_counter()
-    sizes = recipes.Sizes(len(train), 0, len(test), 0, len(task.labels), 60, 0)
-    made = recipes.with_values(recipes.parse(recipe), task, sizes, overrides)
+    sizes = derived.Sizes(len(train), 0, len(test), 0, len(task.labels), 60, 0)
+    made = derived.with_values(recipes.parse(recipe), task, sizes, overrides)
     with tempfile.TemporaryDirectory() as folder:
         job = FitJob(task=task, recipe=made, train=train, dev=[], seed=seed, folder=Path(folder), threads=1)
         adapter = registry.take("adapters", made.adapter)

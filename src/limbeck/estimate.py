@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from limbeck import demonstrating, registry, render, render_inferences, render_ranking, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
+from limbeck.derived import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
 from limbeck.engine.load import parameters_of_name
 from limbeck.knowing import Knowledge
-from limbeck.recipes import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
 from limbeck.registry import Teacher
 from limbeck.tasks import by_teacher
 from limbeck.teachers.tokens import tokens_of

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import demonstrating, knowing, reasoning, recipes, supply
+from limbeck import demonstrating, derived, knowing, reasoning, recipes, supply
 from limbeck.augment.statements import whole
 from limbeck.errors import UsageError
 from limbeck.estimate import Estimate, estimate, with_inferences, with_making, with_rationales
@@ -30,16 +30,16 @@ class Plan:
     """What is going to be done, and what it may take."""
 
     task: Task
-    sizes: recipes.Sizes
+    sizes: derived.Sizes
     recipes: list[Recipe]
     estimate: Estimate
 
 
-def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> tuple[recipes.Sizes, list[Example], list[Example]]:
+def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> tuple[derived.Sizes, list[Example], list[Example]]:
     """(sizes, training rows, the other rows)."""
     by_id = {r.id: r for r in rows}
     train = [by_id[i] for i in splits.train.ids]
-    sizes = recipes.Sizes(
+    sizes = derived.Sizes(
         train=len(train),
         dev=len(splits.dev.ids),
         test=len(splits.test.ids),
@@ -62,10 +62,10 @@ def supply_plan(given: Given, task: Task) -> tuple[Plan, Splits]:
     return make_plan(given, task, sizes, train), splits
 
 
-def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Example], asked: Sequence[Example] = ()) -> Plan:
+def make_plan(given: Given, task: Task, sizes: derived.Sizes, train: Sequence[Example], asked: Sequence[Example] = ()) -> Plan:
     """asked: the rows of dev and test, and those without a label, which a teacher would be asked about."""
     teacher = given.teacher
-    usual = recipes.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
+    usual = derived.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
     if given.asks_documents:
         usual = documents_alone(given)
     if given.settings.docs and teacher is not None and not teacher.recording and not given.asks_documents:
@@ -73,7 +73,7 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
     demonstrating.check_values(given.settings.overrides)
     planned = [
-        demonstrating.with_window(recipes.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
+        demonstrating.with_window(derived.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
         for recipe in wanted
     ]
     explained = teacher is not None and reasoning.wanted(planned)
@@ -96,7 +96,7 @@ def make_plan(given: Given, task: Task, sizes: recipes.Sizes, train: Sequence[Ex
 def documents_alone(given: Given) -> list[str]:
     """The candidates of a run over documents and questions that names none: retrieval and as much as fits into the prompt, against
     learning the documents plain and with what follows from them. What nobody here can do is left out, and told."""
-    able, base = given.teacher is not None and not given.teacher.recording, recipes.KNOWER
+    able, base = given.teacher is not None and not given.teacher.recording, derived.KNOWER
     names = ["prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher"] if able else [f"prompt+rag:4@{base}", f"prompt+many@{base}"]
     if able and "window" not in given.settings.overrides:
         try:

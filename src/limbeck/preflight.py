@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limbeck import indexing, knowing, recipes, registry, render, structuring
+from limbeck import derived, indexing, knowing, recipes, registry, render, structuring
 from limbeck.adapters import prompted_base
 from limbeck.augment.rationales import check_options
 from limbeck.curate.leak import remove_leaks
@@ -66,10 +66,10 @@ def preflight(settings: Settings, prompt: str) -> Given:
     warnings: list[str] = []
     settings = structuring.settle(settings, warnings)
     wanted = recipes.parse_all(settings.candidates)
-    if unknown := set(settings.overrides) - recipes.known_values():
+    if unknown := set(settings.overrides) - derived.known_values():
         name = sorted(unknown)[0]
         raise UsageError(
-            f"--set {name}: there is no such number", registry.near(name, sorted(recipes.known_values())), "limbeck info recipes"
+            f"--set {name}: there is no such number", registry.near(name, sorted(derived.known_values())), "limbeck info recipes"
         )
     for recipe in wanted:
         refuse_impossible(recipe, settings.overrides)
@@ -118,8 +118,8 @@ def refuse_impossible(recipe: Recipe, overrides: Mapping[str, Any]) -> None:
         prompted_base.refuse(str(overrides.get("normalise", "sum")), bool(overrides.get("calibrate", False)))
     config = config_of_name(recipe.base)
     width = next((int(size) for name in ("hidden_size", "d_model", "n_embd") if (size := getattr(config, name, None))), None)
-    given = recipes.with_values(
-        recipe, Task(name="", instruction="", kind=Kind.LABEL), recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0), overrides
+    given = derived.with_values(
+        recipe, Task(name="", instruction="", kind=Kind.LABEL), derived.Sizes(100, 20, 20, 0, 2, 80.0, 0), overrides
     )
     for name, what in (("rank", "the rank"), ("group_size", "a group of inputs")):
         size = given.value(name, 0)

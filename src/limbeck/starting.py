@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from limbeck.bases.retrieve import Limits, as_recipes, shortlist
-from limbeck.recipes import WRITTEN, Sizes
+from limbeck.derived import WRITTEN, Sizes
 from limbeck.registry import Ask
 from limbeck.run import RunFolder, write_json
 from limbeck.types import Settings, Task

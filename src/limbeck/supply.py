@@ -16,11 +16,11 @@ from limbeck import making, render
 from limbeck.candidates import UNANSWERED
 from limbeck.curate.informative import most_informative_first
 from limbeck.curate.pipeline import PutAside, curate
+from limbeck.derived import Sizes
 from limbeck.errors import MissingError
 from limbeck.log import Log
 from limbeck.need import is_offline
 from limbeck.preflight import Given
-from limbeck.recipes import Sizes
 from limbeck.registry import Ask
 from limbeck.run import RunFolder, read_lines, write_json, write_lines
 from limbeck.sources import retrieve

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from limbeck import compare, factorial, recipes, registry, stats, structuring
+from limbeck import compare, derived, factorial, recipes, registry, stats, structuring
 from limbeck.candidates import UNANSWERED
 from limbeck.errors import CapReached
 from limbeck.log import Log
@@ -55,7 +55,7 @@ class Desk:
     given: Given
     ask: Ask
     folder: RunFolder
-    sizes: recipes.Sizes
+    sizes: derived.Sizes
     subset: list[Example]
     dev: list[Example]
     log: Log
@@ -95,7 +95,7 @@ def reference(desk: Desk) -> str:
 
 def recipe_of(desk: Desk, structure: Structure) -> Recipe:
     overrides = {**desk.given.settings.overrides, "structure": structuring.value_of(structure)}
-    return recipes.with_values(recipes.parse("prompt@teacher"), desk.task, desk.sizes, overrides)
+    return derived.with_values(recipes.parse("prompt@teacher"), desk.task, desk.sizes, overrides)
 
 
 def answer(desk: Desk, text: str, rows: Sequence[Example]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from limbeck import factorial, hallway, recipes, registry, structuring
+from limbeck import derived, factorial, hallway, recipes, registry, structuring
 from limbeck.candidates import Record
 from limbeck.errors import CapReached, MissingError, UsageError
 from limbeck.estimate import ASKED_AGAIN, one_call
@@ -248,8 +248,8 @@ def training(desk: Desk) -> str:
     done = [r for r in (read_json(path, Record) for path in paths) if r.group == "student" and r.state == "ok"]
     if done:
         return f"Training in this folder: {len(done)} students, {sum(max(1, len(r.history)) for r in done)} looks at dev."
-    names = recipes.defaults(desk.task, desk.sizes, teacher=False, recording=False)
-    planned = [recipes.with_values(r, desk.task, desk.sizes, {}) for r in recipes.parse_all(names)]
+    names = derived.defaults(desk.task, desk.sizes, teacher=False, recording=False)
+    planned = [derived.with_values(r, desk.task, desk.sizes, {}) for r in recipes.parse_all(names)]
     students = [r for r in planned if registry.take("adapters", r.adapter).group == "student"]
     looks = sum(int(r.value("epochs", 1)) for r in students)
     return f"Training in a run of the usual candidates: {len(students)} students, one setting each, at most {looks} looks at dev (epochs)."

@@ -26,7 +26,9 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "generalization"
     default = json.loads((REPOSITORY / "bench/generalization/default.json").read_bytes())
     default["worlds"]["reversals"] = {"parameters": WORLD, "base": TINY, "training": {"steps": 8, "tokens": 256, "lr": 0.003}}
-    default["core"] = [{"data": "reversals", "base": "own", "rows": [16], "seeds": [0, 1], "experiments": ["pretrained", "in_context", "plain", "local"]}]
+    default["core"] = [
+        {"data": "reversals", "base": "own", "rows": [16], "seeds": [0, 1], "experiments": ["pretrained", "in_context", "plain", "local"]}
+    ]
     default["further"] = []
     folder.mkdir()
     (folder / "default.json").write_text(json.dumps(default))

@@ -13,7 +13,7 @@ pytest.importorskip("peft")
 from peft.optimizers import create_loraplus_optimizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from limbeck import recipes
+from limbeck import derived, recipes
 from limbeck.adapters import full, ia3, lora
 from limbeck.engine.groups import parameter_groups
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, load_base
@@ -156,9 +156,9 @@ def test_numbers_of_a_writer_are_known_and_carry_reasons(tmp_path: Path) -> None
     from limbeck.types import Kind, Task
 
     task = Task(name="t", instruction="Say it.", kind=Kind.LABEL, labels=("a", "b"))
-    sizes = recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0)
+    sizes = derived.Sizes(100, 20, 20, 0, 2, 80.0, 0)
     recipe = recipes.parse(f"lora@{toy(tmp_path, CAUSAL)}")
-    found = recipes.with_values(recipe, task, sizes, {"losses": "lm+ul+ln", "loraplus": 16})
+    found = derived.with_values(recipe, task, sizes, {"losses": "lm+ul+ln", "loraplus": 16})
     assert found.value("losses") == "lm+ul+ln" and found.value("loraplus") == 16 and all(v.why for v in found.values)
-    assert {"losses", "normalise", "instruct", "loraplus"} <= recipes.known_values()
-    assert "losses" not in {v.name for v in recipes.with_values(recipes.parse("lora@minilm"), task, sizes, {}).values}
+    assert {"losses", "normalise", "instruct", "loraplus"} <= derived.known_values()
+    assert "losses" not in {v.name for v in derived.with_values(recipes.parse("lora@minilm"), task, sizes, {}).values}

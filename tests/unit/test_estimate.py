@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from limbeck.derived import Sizes, with_values
 from limbeck.estimate import ASKED_AGAIN, estimate, estimate_generation, with_rationales
-from limbeck.recipes import Sizes, parse_all, with_values
+from limbeck.recipes import parse_all
 from limbeck.teachers import open_teacher
 from limbeck.teachers.tokens import tokens_of
 from limbeck.types import Demonstration, Example, Kind, Price, Task

@@ -30,6 +30,7 @@ HALLWAY = {
     "human",
     "indexing",
     "demonstrating",
+    "derived",
     "inferring",
     "knowing",
     "judging",

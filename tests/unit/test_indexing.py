@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from limbeck import indexing, recall, recipes, render
+from limbeck import derived, indexing, recall, recipes, render
 from limbeck.contexts.passages import build
 from limbeck.curate.leak_docs import told
 from limbeck.engine.reader import Reader, cited
@@ -201,7 +201,7 @@ def test_what_gives_rows_away_stays_out_also_when_the_index_is_put_together_agai
     docs.mkdir()
     (docs / "rows.csv").write_text("text,town\nwhere is the kettle made,Ulm\nwhere is the lamp made,Jena\n")
     (docs / "a.md").write_text("# Towns\n\nThe kettle is made in Ulm and the lamp in Jena.\n")
-    recipe = recipes.with_values(recipes.parse("prompt+rag:3@teacher"), TEXT, recipes.Sizes(1, 0, 1, 0, 0, 20.0, 0), {"retrieval": "words"})
+    recipe = derived.with_values(recipes.parse("prompt+rag:3@teacher"), TEXT, derived.Sizes(1, 0, 1, 0, 0, 20.0, 0), {"retrieval": "words"})
     rows = {"train": [ROWS[0]], "dev": [], "test": [ROWS[1]]}
 
     def look():
@@ -228,10 +228,10 @@ def test_what_gives_rows_away_stays_out_also_when_the_index_is_put_together_agai
 def test_the_recipe_is_read_and_has_its_numbers():
     recipe = recipes.parse("prompt+rag:4@teacher")
     assert recipe.context == "rag:4" and recipes.parse(recipe.text) == recipe
-    sizes = recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    given = recipes.with_values(recipe, TEXT, sizes, {"passage_words": 50, "retrieval": "words"})
+    sizes = derived.Sizes(100, 20, 20, 0, 2, 80.0, 0)
+    given = derived.with_values(recipe, TEXT, sizes, {"passage_words": 50, "retrieval": "words"})
     assert (given.value("passage_words"), given.value("retrieval"), given.value("embedder")) == (50, "words", "minilm")
-    assert recipes.with_values(recipes.parse("prompt@teacher"), TEXT, sizes, {"passage_words": 50}).value("passage_words") is None
+    assert derived.with_values(recipes.parse("prompt@teacher"), TEXT, sizes, {"passage_words": 50}).value("passage_words") is None
     assert len(expected_passages(given)) == 4 and expected_passages(recipes.parse("prompt@teacher")) == []
 
 
@@ -243,7 +243,7 @@ def test_a_student_that_writes_may_look_things_up_and_has_room_for_it(adapter, t
     recipe = recipes.parse(f"{adapter}+rag:4@{tmp_path}")
     assert recipe.context == "rag:4"
     room = {
-        k: recipes.derive(r, TEXT, recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0))["max_length"].value
+        k: derived.derive(r, TEXT, derived.Sizes(100, 20, 20, 0, 2, 80.0, 0))["max_length"].value
         for k, r in (("rag", recipe), ("", recipes.parse(f"{adapter}@{tmp_path}")))
     }
     assert room["rag"] >= room[""] + 4 * 100

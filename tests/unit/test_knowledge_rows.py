@@ -9,11 +9,13 @@ import pytest
 from limbeck import recipes
 from limbeck.augment.inferences import Inference
 from limbeck.augment.statements import Text, cumulative, inferred, whole
+from limbeck.derived import Sizes, trained_on, with_values
+from limbeck.engine.framing import Reading
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base, load_base
-from limbeck.engine.writer import Reading, writing_features
+from limbeck.engine.writer import writing_features
 from limbeck.errors import UsageError
 from limbeck.knowing import Knowledge
-from limbeck.recipes import Sizes, learns_documents, parse, trained_on, with_values
+from limbeck.recipes import learns_documents, parse
 from limbeck.testing.toys import eight_rows, toy
 from limbeck.types import Example, Kind, Origin
 

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch")
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from limbeck.engine.batches import collate
+from limbeck.engine.framing import reading_of
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, load_base
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.packed import fill, must_pack_exactly
 from limbeck.engine.start import new_student
-from limbeck.engine.writer import reading_of
 from limbeck.errors import UsageError
 from limbeck.objectives.sft import features, loss
 from limbeck.testing.toys import eight_rows, toy

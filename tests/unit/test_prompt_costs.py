@@ -7,10 +7,10 @@ import sqlite3
 
 import pytest
 
-from limbeck import compare, demonstrating, estimate, recipes, render
+from limbeck import compare, demonstrating, derived, estimate, recipes, render
 from limbeck.adapters.prompt import Prompted
+from limbeck.derived import MANY
 from limbeck.errors import UsageError
-from limbeck.recipes import MANY
 from limbeck.render_structure import PLAIN
 from limbeck.report import markdown, table
 from limbeck.teachers.openai_api import read_reply
@@ -101,7 +101,7 @@ def test_a_prompted_row_costs_what_was_billed() -> None:
 
 def test_the_estimate_of_many_counts_on_no_cache_and_stays_above_the_bill() -> None:
     recipe = demonstrating.with_window(
-        recipes.with_values(recipes.parse("prompt+many@teacher"), TASK, recipes.Sizes(30, 5, 5, 0, 3, 20.0, 0), {"window": 450}), "m"
+        derived.with_values(recipes.parse("prompt+many@teacher"), TASK, derived.Sizes(30, 5, 5, 0, 3, 20.0, 0), {"window": 450}), "m"
     )
     asked = [Example(id=f"q{i}", input=f"word{i} and more", output="a") for i in range(10)]
     shots = demonstrating.demonstrations(TASK, recipe, TRAIN, 0, asked)

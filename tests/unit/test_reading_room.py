@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from limbeck.engine.framing import Reading
 from limbeck.engine.load import SEQ2SEQ
 from limbeck.engine.tokens import prompt_ids
-from limbeck.engine.writer import Reading
 from limbeck.testing.toys import toy_tokenizer
 from limbeck.types import Example, Kind, Task
 

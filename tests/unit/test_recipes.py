@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from limbeck import recipes, registry
+from limbeck import derived, recipes, registry
 from limbeck.errors import UsageError
 from limbeck.shelves import SHELVES
 from limbeck.types import Kind, Task
 
-SIZES = recipes.Sizes(train=616, dev=154, test=2464, unlabelled=0, labels=77, chars=60.0, options=0)
+SIZES = derived.Sizes(train=616, dev=154, test=2464, unlabelled=0, labels=77, chars=60.0, options=0)
 TASK = Task(name="t", instruction="", kind=Kind.LABEL, labels=("a", "b"), metric="accuracy")
 
 
@@ -68,13 +68,13 @@ def test_nonsense_is_refused_with_the_reason(written, part):
 
 
 def test_every_number_has_its_reason_and_can_be_overridden():
-    for text in recipes.defaults(TASK, SIZES, teacher=True, recording=False):
-        for value in recipes.with_values(recipes.parse(text), TASK, SIZES, {}).values:
+    for text in derived.defaults(TASK, SIZES, teacher=True, recording=False):
+        for value in derived.with_values(recipes.parse(text), TASK, SIZES, {}).values:
             assert value.why
-    changed = recipes.with_values(recipes.parse("full@minilm"), TASK, SIZES, {"lr": 3e-5})
+    changed = derived.with_values(recipes.parse("full@minilm"), TASK, SIZES, {"lr": 3e-5})
     assert changed.value("lr") == 3e-5
     assert next(v for v in changed.values if v.name == "lr").why == "set by you"
-    assert changed.id != recipes.with_values(recipes.parse("full@minilm"), TASK, SIZES, {}).id
+    assert changed.id != derived.with_values(recipes.parse("full@minilm"), TASK, SIZES, {}).id
 
 
 def test_candidates_are_named_once():
@@ -112,10 +112,10 @@ TEXT = TASK.model_copy(update={"kind": Kind.TEXT, "labels": (), "metric": "token
 def test_answers_that_are_written_get_the_nearest_rows_and_the_base_of_ours_that_writes(kind, monkeypatch):
     task = TEXT.model_copy(update={"kind": kind})
     monkeypatch.setitem(SHELVES["bases"], "tiny", ("limbeck.bases.embedded:MINILM", "stands for it"))
-    assert recipes.defaults(task, SIZES, teacher=False, recording=False) == ["nearest", "full@tiny", "lora@tiny"]
-    several = recipes.defaults(task, replace(SIZES, unlabelled=50), teacher=True, recording=False)
+    assert derived.defaults(task, SIZES, teacher=False, recording=False) == ["nearest", "full@tiny", "lora@tiny"]
+    several = derived.defaults(task, replace(SIZES, unlabelled=50), teacher=True, recording=False)
     assert several == ["nearest", "prompt@teacher", "prompt+few:8@teacher", "full@tiny", "lora@tiny", "full+rows:gold@tiny"]
-    labelled = recipes.defaults(TASK, replace(SIZES, unlabelled=50), teacher=True, recording=True)
+    labelled = derived.defaults(TASK, replace(SIZES, unlabelled=50), teacher=True, recording=True)
     assert labelled == ["majority", "nearest", "prompt@teacher", "head@minilm", "full@minilm", "lora@minilm", "head+rows:gold@minilm"]
 
 
@@ -124,7 +124,7 @@ def test_a_small_base_takes_a_larger_step_and_says_why(tmp_path):
     for millions, lr in ((2, 3e-3), (60, 1e-4)):
         head = json.dumps({"__metadata__": {}, "w": {"dtype": "F16", "shape": [millions, 1000, 1000], "data_offsets": [0, 0]}}).encode()
         (tmp_path / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head)
-        found = recipes.with_values(recipes.parse(f"full@{tmp_path}"), TEXT, SIZES, {})
+        found = derived.with_values(recipes.parse(f"full@{tmp_path}"), TEXT, SIZES, {})
         assert found.value("lr") == lr and found.value("freeze_embeddings") is (millions == 60)
 
 
@@ -132,18 +132,18 @@ def test_how_an_answer_is_written_is_a_value_where_one_is_written(tmp_path):
     (tmp_path / "config.json").write_text('{"is_encoder_decoder": true}')
     recipe = recipes.parse(f"full@{tmp_path}")
     overrides = {"decode": "beam:4", "constrained": False, "loss_on": "all", "pack": True}
-    values = {v.name: v for v in recipes.with_values(recipe, TEXT, SIZES, overrides).values}
+    values = {v.name: v for v in derived.with_values(recipe, TEXT, SIZES, overrides).values}
     assert all(values[name].value == value and values[name].why == "set by you" for name, value in overrides.items())
-    plain = recipes.with_values(recipe, TEXT, SIZES, {})
+    plain = derived.with_values(recipe, TEXT, SIZES, {})
     assert plain.value("decode") == "greedy" and plain.value("constrained") is None
-    assert recipes.with_values(recipe, TEXT.model_copy(update={"kind": Kind.FIELDS}), SIZES, {}).value("constrained") is True
-    assert recipes.with_values(recipe, TASK, SIZES, {}).value("decode") is None  # closed answers are scored
-    assert set(overrides) <= recipes.known_values()
+    assert derived.with_values(recipe, TEXT.model_copy(update={"kind": Kind.FIELDS}), SIZES, {}).value("constrained") is True
+    assert derived.with_values(recipe, TASK, SIZES, {}).value("decode") is None  # closed answers are scored
+    assert set(overrides) <= derived.known_values()
 
 
 def test_a_long_list_of_labels_or_a_long_schema_does_not_stand_before_every_input(tmp_path):
     (tmp_path / "config.json").write_text('{"is_encoder_decoder": true}')
     recipe = recipes.parse(f"full@{tmp_path}")
     many = TASK.model_copy(update={"instruction": "Name it.", "labels": tuple(f"a rather long label {i}" for i in range(77))})
-    assert recipes.with_values(recipe, TASK.model_copy(update={"instruction": "Name it."}), SIZES, {}).value("instruct") is True
-    assert recipes.with_values(recipe, many, SIZES, {}).value("instruct") is False
+    assert derived.with_values(recipe, TASK.model_copy(update={"instruction": "Name it."}), SIZES, {}).value("instruct") is True
+    assert derived.with_values(recipe, many, SIZES, {}).value("instruct") is False

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from limbeck import indexing, recall, recipes, render_ranking
+from limbeck import derived, indexing, recall, recipes, render_ranking
 from limbeck.contexts.passages import build
 from limbeck.contexts.rerank import Reranker, told
 from limbeck.engine.reader import Reader
@@ -103,9 +103,9 @@ def test_reranking_is_a_line_of_its_own_in_the_table_of_retrieval(shop):
 
 
 def test_a_teacher_is_needed_and_the_number_has_to_make_sense(tmp_path):
-    sizes = recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0)
-    prompted = recipes.with_values(recipes.parse("prompt+rag:2@teacher"), TASK, sizes, {"rerank": 20})
-    assert prompted.value("rerank") == 20 and recipes.with_values(recipes.parse("prompt@teacher"), TASK, sizes, {}).value("rerank") is None
+    sizes = derived.Sizes(100, 20, 20, 0, 2, 80.0, 0)
+    prompted = derived.with_values(recipes.parse("prompt+rag:2@teacher"), TASK, sizes, {"rerank": 20})
+    assert prompted.value("rerank") == 20 and derived.with_values(recipes.parse("prompt@teacher"), TASK, sizes, {}).value("rerank") is None
     assert indexing.reranker(prompted, TASK, None) is None
     (tmp_path / "a.md").write_text("hello")
     for wrong in (1, -3, 500, "many", 2.5):

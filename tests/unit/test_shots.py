@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from limbeck import demonstrating, recipes, registry, render
+from limbeck import demonstrating, derived, recipes, registry, render
 from limbeck.contexts.choosing import by_label, mmr, nearest, round_robin
 from limbeck.contexts.shots import ByLikeness, pick_balanced, pick_diverse
 from limbeck.contexts.similar import Meaning, Words
@@ -113,7 +113,7 @@ def test_balanced_shots_hold_the_nearest_of_every_label_and_the_nearest_of_all_l
 
 
 def candidate(text: str, task: Task = TASK, **overrides: object) -> Recipe:
-    recipe = recipes.with_values(recipes.parse(text), task, recipes.Sizes(30, 5, 5, 0, 3, 20.0, 0), overrides)
+    recipe = derived.with_values(recipes.parse(text), task, derived.Sizes(30, 5, 5, 0, 3, 20.0, 0), overrides)
     return demonstrating.with_window(recipe, "recorded:x.jsonl")
 
 
@@ -140,7 +140,7 @@ def test_numbers_that_make_no_sense_are_refused_before_anything_is_spent() -> No
 def test_the_window_is_known_of_hosted_models_told_for_others_and_read_from_a_base(monkeypatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     assert window_of("gpt-4o-mini-2024-07-18")[0] == window_of("openai-batch:gpt-4o-mini")[0] == 128_000
-    many = recipes.with_values(recipes.parse("prompt+many@teacher"), TASK, recipes.Sizes(30, 5, 5, 0, 3, 20.0, 0), {})
+    many = derived.with_values(recipes.parse("prompt+many@teacher"), TASK, derived.Sizes(30, 5, 5, 0, 3, 20.0, 0), {})
     with pytest.raises(UsageError, match="is not known") as no:
         demonstrating.with_window(many, "http://localhost:1/v1#gpt-4o-mini")
     assert "--set window=" in no.value.do
@@ -230,7 +230,7 @@ def test_rows_without_an_input_are_documents_quoted_before_the_question() -> Non
 
 def test_a_local_model_counts_with_its_own_tokenizer() -> None:
     pytest.importorskip("torch", reason="tokenizers come with the train extra")
-    recipe = recipes.with_values(recipes.parse("prompt+many@teacher"), TASK, recipes.Sizes(30, 5, 5, 0, 3, 20.0, 0), {"window": 500})
+    recipe = derived.with_values(recipes.parse("prompt+many@teacher"), TASK, derived.Sizes(30, 5, 5, 0, 3, 20.0, 0), {"window": 500})
     recipe = demonstrating.with_window(recipe, "local:tiny-lm")
     query = Example(id="q", input="word99")
     shots = demonstrating.demonstrations(TASK, recipe, TRAIN, 0, [query])

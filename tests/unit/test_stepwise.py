@@ -9,9 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from limbeck import recipes, render
+from limbeck import derived, recipes, render
 from limbeck.engine import written
 from limbeck.engine.batches import collate
+from limbeck.engine.framing import Reading
 from limbeck.engine.generate import Decoded, decode, find
 from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, Base, load_base
 from limbeck.engine.numbers import Numbers
@@ -19,7 +20,6 @@ from limbeck.engine.predict import predictor_of
 from limbeck.engine.rationale import RationaleDecoder
 from limbeck.engine.score import Likelihood, answer_log_probs, both_log_probs, packable
 from limbeck.engine.start import new_student
-from limbeck.engine.writer import Reading
 from limbeck.engine.written import WriterPredictor
 from limbeck.errors import BadRows, UsageError
 from limbeck.objectives import sft, streams
@@ -413,13 +413,13 @@ def test_what_makes_no_sense_is_refused_with_the_reason(written: str, part: str)
 
 def test_its_numbers_have_reasons_and_nonsense_is_refused(bases: dict[str, str]) -> None:
     task = Task(name="t", instruction="", kind=Kind.LABEL, labels=("a", "b"), metric="accuracy")
-    sizes = recipes.Sizes(train=100, dev=20, test=20, unlabelled=0, labels=2, chars=60.0, options=0)
-    recipe = recipes.with_values(recipes.parse("lora+stepwise@minilm"), task, sizes, {"stepwise_alpha": 0.8})
+    sizes = derived.Sizes(train=100, dev=20, test=20, unlabelled=0, labels=2, chars=60.0, options=0)
+    recipe = derived.with_values(recipes.parse("lora+stepwise@minilm"), task, sizes, {"stepwise_alpha": 0.8})
     assert recipe.value("stepwise_alpha") == 0.8 and recipe.value("rationale_tokens") == 64
     assert recipe.value("alpha") == 32, "LoRA's own alpha is another number"
     assert all(value.why for value in recipe.values)
-    assert {"stepwise_alpha", "rationale_tokens", "rationale_layers", "beside_lr"} <= recipes.known_values()
-    seq2seq = recipes.with_values(recipes.parse(f"full+stepwise:shared@{bases[SEQ2SEQ]}"), task, sizes, {})
+    assert {"stepwise_alpha", "rationale_tokens", "rationale_layers", "beside_lr"} <= derived.known_values()
+    seq2seq = derived.with_values(recipes.parse(f"full+stepwise:shared@{bases[SEQ2SEQ]}"), task, sizes, {})
     assert seq2seq.value("stepwise_alpha") == 0.5 and seq2seq.value("rationale_layers") is None
     for name, value in (("stepwise_alpha", 1.5), ("stepwise_alpha", "half"), ("rationale_tokens", 0), ("rationale_layers", 99)):
         with pytest.raises(UsageError, match=name):

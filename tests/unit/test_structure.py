@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from limbeck import recipes, registry, render, render_reasons, render_structure, structuring
+from limbeck import derived, recipes, registry, render, render_reasons, render_structure, structuring
 from limbeck.adapters.prompt import Prompted
 from limbeck.errors import Transient, UsageError
 from limbeck.render_structure import COMPLETE, PLAIN, STEPS, Structure
@@ -166,11 +166,11 @@ def test_a_prompt_for_reasons_asks_for_free_text_and_shows_rationales():
 
 # ---- as a recipe's value -----------------------------------------------------------------------------------------------------
 
-SIZES = recipes.Sizes(100, 20, 20, 0, 2, 80.0, 0)
+SIZES = derived.Sizes(100, 20, 20, 0, 2, 80.0, 0)
 
 
 def with_structure(value: object) -> recipes.Recipe:
-    return recipes.with_values(recipes.parse("prompt@teacher"), LABEL, SIZES, {"structure": value} if value else {})
+    return derived.with_values(recipes.parse("prompt@teacher"), LABEL, SIZES, {"structure": value} if value else {})
 
 
 def test_the_structure_is_hashed_into_the_recipe():
@@ -271,5 +271,5 @@ def test_the_report_shows_one_prompt_to_the_letter():
 
 
 def test_reasons_that_the_recipe_asks_for_are_told_as_a_lever():
-    recipe = recipes.with_values(recipes.parse("prompt:cot@teacher"), LABEL, SIZES, {})
+    recipe = derived.with_values(recipes.parse("prompt:cot@teacher"), LABEL, SIZES, {})
     assert structuring.summary(LABEL, recipe, [Message(role="user", content="x")])["levers"] == "steps"

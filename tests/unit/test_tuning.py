@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from limbeck import factorial, stats, tuning
+from limbeck.derived import Sizes
 from limbeck.errors import CapReached
 from limbeck.log import Log
 from limbeck.preflight import Given
-from limbeck.recipes import Sizes
 from limbeck.render_structure import LEVERS, PLAIN, Structure
 from limbeck.run import RunFolder
 from limbeck.teachers import open_teacher

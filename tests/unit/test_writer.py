@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from limbeck.engine.batches import collate
+from limbeck.engine.framing import Reading, reading_of
 from limbeck.engine.generate import decode, prompt_ids
 from limbeck.engine.groups import parameter_groups
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base, load_base
@@ -18,7 +19,7 @@ from limbeck.engine.numbers import Numbers
 from limbeck.engine.predict import load_predictor, predictor_of, save_predictor
 from limbeck.engine.score import answer_log_probs
 from limbeck.engine.start import new_student
-from limbeck.engine.writer import Reading, Written, new_writer, reading_of, writing_features
+from limbeck.engine.writer import Written, new_writer, writing_features
 from limbeck.errors import UsageError
 from limbeck.objectives.sft import SAFE, features, loss, writing_losses
 from limbeck.testing.adapters import must_agree

@@ -21,10 +21,11 @@ NORMALISE = ("sum", "mean", "pmi")
 def fit(job: FitJob) -> Fitted:
     """Nothing is trained. Raises UsageError for an encoder, and where normalise and calibrate make no sense together."""
     from limbeck.engine.device import pick_device, set_threads, settle_speed
+    from limbeck.engine.framing import prompt_reading
     from limbeck.engine.load import ENCODER, load_base
     from limbeck.engine.numbers import read_numbers
     from limbeck.engine.predict import WriterPredictor, save_predictor, size_mb
-    from limbeck.engine.writer import WriterStudent, prompt_reading
+    from limbeck.engine.writer import WriterStudent
 
     normalise, calibrate = str(job.recipe.value("normalise", "sum")), bool(job.recipe.value("calibrate", False))
     refuse(normalise, calibrate)

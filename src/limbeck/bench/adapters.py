@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from limbeck import recipes, registry
+from limbeck import derived, recipes, registry
 from limbeck.metrics.numbers import spearman
 from limbeck.types import Example, Kind, Recipe, Task, Value
 
@@ -51,8 +51,8 @@ def run_cell(cell: dict[str, Any]) -> dict[str, Any]:
     train = examples(cell["rows"]["train"], config["train_rows"], cell["seed"])
     test = examples(cell["rows"]["test"], config["test_rows"], 0)
     recipe = recipes.parse(config["recipe"])
-    sizes = recipes.Sizes(len(train), 0, len(test), 0, len(task.labels), sum(len(e.input) for e in train) / len(train), 0)
-    recipe = recipes.with_values(recipe, task, sizes, {})
+    sizes = derived.Sizes(len(train), 0, len(test), 0, len(task.labels), sum(len(e.input) for e in train) / len(train), 0)
+    recipe = derived.with_values(recipe, task, sizes, {})
     result: dict[str, Any] = {k: cell[k] for k in ("experiment", "data", "seed")} | {"recipe": recipe.text}
     warm(recipe, task, train, config)
     steps = train_and_measure(recipe, task, train, test, cell, {"steps": config["steps"]})

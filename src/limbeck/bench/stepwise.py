@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from limbeck import recipes, registry
+from limbeck import derived, recipes, registry
 from limbeck.bench import stepgrid, steprows
 from limbeck.bench.stepgrid import Cell
 from limbeck.bench.steprows import Told
@@ -114,8 +114,8 @@ def recipe_of(cell: Cell, task: Task, train: Sequence[Example], bases: dict[str,
     config = cell.config
     head = f"{config['adapter']}{'+' + config['objective'] if config['objective'] else ''}"
     recipe = recipes.parse(f"{head}@{bases.get(cell.base, cell.base)}")
-    sizes = recipes.Sizes(len(train), 0, 0, 0, len(task.labels), sum(len(e.input) for e in train) / len(train), 0)
-    recipe = recipes.with_values(recipe, task, sizes, {})
+    sizes = derived.Sizes(len(train), 0, 0, 0, len(task.labels), sum(len(e.input) for e in train) / len(train), 0)
+    recipe = derived.with_values(recipe, task, sizes, {})
     family = "writer" if recipe.value("instruct") is not None else "encoder"
     ours = config["sets"][cell.data].get("values", {})
     own = {

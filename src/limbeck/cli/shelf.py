@@ -33,11 +33,11 @@ def list_(shelf: str | None, machine: bool) -> None:
 @options.MACHINE
 def info(name: str, machine: bool) -> None:
     """One thing from a shelf, whole: what it is, where it lives, what it takes. `limbeck info recipes`: the grammar."""
-    from limbeck import recipes, registry, shelves
+    from limbeck import derived, recipes, registry, shelves
     from limbeck.errors import UsageError
 
     if name == "recipes":
-        known = {"grammar": (recipes.__doc__ or "").strip(), "modifiers": recipes.SHIPPED, "numbers": sorted(recipes.known_values())}
+        known = {"grammar": (recipes.__doc__ or "").strip(), "modifiers": recipes.SHIPPED, "numbers": sorted(derived.known_values())}
         if machine:
             return click.echo(json.dumps(known))
         lines = [known["grammar"], "", *(f"{name:12} {how}" for name, how in recipes.SPELLED.items())]

@@ -18,11 +18,11 @@ import torch
 
 from limbeck.engine.batches import by_length
 from limbeck.engine.device import pick_device
+from limbeck.engine.framing import RATIONALE_FIRST
 from limbeck.engine.generate import GREEDY, Decoding, before, decode
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base, context_of
 from limbeck.engine.score import Asked, behind, score_rows, strip_end
 from limbeck.engine.tokens import answer_end, pad_id, prompt_ids
-from limbeck.engine.writer import RATIONALE_FIRST
 from limbeck.errors import UsageError
 
 ROWS = 32  # written at once

@@ -16,7 +16,14 @@ PIECES = r"\w+|[^\w\s]"
 
 
 def new_causal(
-    folder: Path, texts: Iterable[str], *, layers: int = 2, width: int = 64, heads: int = 4, positions: int = 512, seed: int = 0,
+    folder: Path,
+    texts: Iterable[str],
+    *,
+    layers: int = 2,
+    width: int = 64,
+    heads: int = 4,
+    positions: int = 512,
+    seed: int = 0,
     tied: bool = True,
 ) -> Path:
     """Every word and sign of the texts becomes one token; what is unknown is [UNK]. tied: the embedding is the output's, too, so that a

@@ -18,11 +18,12 @@ from limbeck import registry, render
 from limbeck.engine.answers import judge, score_text, softmax, to_prediction
 from limbeck.engine.batches import by_length
 from limbeck.engine.encoder import HEADS, EncoderStudent, unit_length
+from limbeck.engine.framing import Reading, reading_of
 from limbeck.engine.load import Base, read_model, read_tokenizer
 from limbeck.engine.lowrank import PackedLinear, layers_in
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.tokens import Tokens, pad, pad_id, tokenise
-from limbeck.engine.writer import Reading, WriterStudent, reading_of
+from limbeck.engine.writer import WriterStudent
 from limbeck.engine.written import WriterPredictor
 from limbeck.errors import ModelError
 from limbeck.run import room_on_disk

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from limbeck import render
+from limbeck.engine.framing import LABEL_FIRST, RATIONALE_FIRST, Reading
 from limbeck.engine.load import CAUSAL, Base
 from limbeck.engine.tokens import answer_end
-from limbeck.engine.writer import LABEL_FIRST, RATIONALE_FIRST, Reading
 from limbeck.errors import UsageError
 from limbeck.types import Example, Task
 

@@ -14,6 +14,7 @@ from limbeck import render
 from limbeck.engine.answers import judge, to_prediction
 from limbeck.engine.batches import by_length
 from limbeck.engine.calibrate import CONTENT_FREE, calibrated, pmi
+from limbeck.engine.framing import RATIONALE_FIRST, Prompt, Reading
 from limbeck.engine.generate import Decoded, decode, end_ids, up_to
 from limbeck.engine.gold import dev_score
 from limbeck.engine.opening import Opening
@@ -21,7 +22,7 @@ from limbeck.engine.schema import Constraint
 from limbeck.engine.score import Asked, score_rows, takes_prompt_mask
 from limbeck.engine.targets import CLOSED, gold_text
 from limbeck.engine.tokens import pad_id, prompt_ids
-from limbeck.engine.writer import RATIONALE_FIRST, Prompt, Reading, WriterStudent
+from limbeck.engine.writer import WriterStudent
 from limbeck.errors import UsageError
 from limbeck.types import Example, Kind, Prediction, Status, Task
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from limbeck import render
 from limbeck.engine.encoder import side_by_side
+from limbeck.engine.framing import Reading
 from limbeck.engine.gold import target
 from limbeck.engine.tokens import tokenise
-from limbeck.engine.writer import Reading, Written, writing_features
+from limbeck.engine.writer import Written, writing_features
 from limbeck.registry import Objective
 from limbeck.types import Example, Kind, Task
 

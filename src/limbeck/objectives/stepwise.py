@@ -32,7 +32,7 @@ from limbeck.registry import Objective
 from limbeck.types import Kind, Recipe, Task, Value
 
 if TYPE_CHECKING:
-    from limbeck.engine.writer import Reading
+    from limbeck.engine.framing import Reading
 
 CONTROLS = ("label2x", "echo", "shuffled")
 ORDERS = ("label_first", "rationale_first")

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.engine.framing import Reading
 from limbeck.engine.rationale import Told
 from limbeck.engine.targets import gold_text
 from limbeck.engine.two_tasks import writing_rationale
-from limbeck.engine.writer import Reading
 from limbeck.errors import BadRows
 from limbeck.objectives import sft
 from limbeck.types import Example, Task
