@@ -142,7 +142,8 @@ def ask(world: World, tree: Tree, held: Sequence[str], most: int, rng: Random) -
     found = []
     for split, facts in groups.items():
         for fact, ground in rng.sample(facts, min(most, len(facts))):
-            others = sorted({wrong(f, split) for f in own if f.relation == ground.relation} - {fact.object})
+            pool = [f for f, _ in inherited] if split in ("syllogism", "holdout") else own  # as often told of others as the right one
+            others = sorted({wrong(f, split) for f in pool if f.relation == ground.relation} - {fact.object})
             unfit = [o for o in others if Fact(fact.subject, fact.relation, o) in follows]
             options = [o for o in others if o not in unfit]
             if len(options) < 3:
