@@ -164,8 +164,9 @@ def test_sizes_that_do_not_go_together_are_refused(make):
 
 def test_the_benchmark_has_the_sizes_of_the_paper():
     world = semantics.semantics(0, categories=110, background=4, articles=20, asked=20)
-    assert len(world.documents) == 20 * 105
-    assert {len(d.sentences) for d in world.documents} <= set(range(4, 25))
+    assert len(world.documents) == 20 * 110
+    assert {len(d.sentences) for d in world.documents if d.about} <= set(range(4, 21))
+    assert sum(not d.about for d in world.documents) == 20 * 5
     assert faults(world) == []
     assert len(reversals(0).documents) == 100 * 10
     assert len(syllogisms.syllogisms(0).items) == 69
@@ -242,6 +243,17 @@ def test_nothing_that_is_added_holds_a_question_to_the_letter_and_held_out_categ
     assert not any(found[s][0] for s in ("rephrased", "reversal", "syllogism", "holdout"))
     assert not found["holdout"][1]
     assert len(found["syllogism"][1]) == sum(i.split == "syllogism" for i in world.items)  # the facts are, in other words
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_a_held_out_category_one_fact_is_told_and_no_property_beside_it(seed: int):
+    world = small("semantics", seed)
+    held = {i.fact.subject for i in world.items if i.split == "holdout"}
+    for document in world.documents:
+        facts = [world.rules.read(s) for s in document.sentences]
+        if held & {f.subject for f in facts if f}:
+            assert len(facts) == 1
+    assert all(len([f for f in world.facts if f.subject == name]) == 1 for name in held)
 
 
 def test_global_links_documents_and_local_does_not():

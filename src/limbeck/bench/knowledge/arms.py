@@ -23,6 +23,7 @@ class Training:
     tokens: int = 1024
     lr: float = 2e-3
     schedule: str = "linear"
+    average: float = 0.0  # of the steps, the last ones, over which weights are averaged
     threads: int = 1
     adapter: str = "full"
 
@@ -59,7 +60,7 @@ def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int, a
     rows = [Example(id=str(i), input="", output=text) for i, text in enumerate(texts)]
     values = {
         "steps": training.steps, "epochs": 1, "lr": training.lr, "schedule": training.schedule, "batch_rows": 256, "batch_tokens": training.tokens,
-        "freeze_embeddings": False, "average": 0.0, "reuse_prefix": False, "instruct": False, "warmup": 0.05, "dropout": 0.0,
+        "freeze_embeddings": False, "average": training.average, "reuse_prefix": False, "instruct": False, "warmup": 0.05, "dropout": 0.0,
     }  # fmt: skip
     recipe = Recipe(
         adapter=training.adapter, base=str(base), values=tuple(Value(name=n, value=v, why="the study") for n, v in values.items())

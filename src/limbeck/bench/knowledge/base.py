@@ -119,7 +119,8 @@ def trained(raw: Path, texts: Sequence[str], folder: Path, shape: Shape, seed: i
     """Trains what lies in raw on the texts; writes the folder last, so that one that was broken off is not taken for whole."""
     from limbeck.bench.knowledge.arms import Training, fit
 
-    found = fit(raw, texts, Training(shape.steps, shape.tokens, shape.lr, "cosine", threads), seed, after=MARK)
+    training = Training(shape.steps, shape.tokens, shape.lr, "constant_with_warmup", average=0.3, threads=threads)
+    found = fit(raw, texts, training, seed, after=MARK)
     found.save(folder)
     facts = {"shape": asdict(shape), "seconds": found.seconds, "loss": found.loss, "parameters": found.parameters, "texts": len(texts)}
     (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@
     rephrased   a property of its own, in words that no article uses
     reversal    whose own property it is
     syllogism   a property of what it is a kind of: its article and another one together say so
-    holdout     the same of a category of which one sentence, in its parent's articles, is all there is"""
+    holdout     the same of a category of which one sentence, what it is a kind of, is all there is"""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def semantics(
     for name in names[inner:categories]:
         tree.parents[name], tree.own[name] = rng.choice(homes), []
     other = grow(names[categories:], things[n * most // 2 :], does, most, rng)
-    documents = [d for c in names[:inner] for d in write_articles(c, tree, names[inner:categories], rules, articles, rng)]
+    documents = [d for c in names[:inner] for d in write_articles(c, tree, rules, articles, rng)]
+    documents += [mention(c, tree, rules, k, rng) for c in names[inner:categories] for k in range(articles)]
     used = [p for t in (tree, other) for each in t.own.values() for _, p in each]
     whole = World(
         "semantics",
@@ -105,21 +106,23 @@ def semantics(
     return World(whole.name, rules, whole.documents, tuple(questions), whole.background, whole.entities, whole.pseudo)
 
 
-def write_articles(name: str, tree: Tree, held: Sequence[str], rules: Rules, n: int, rng: Random) -> list[Document]:
-    """4 to 20 sentences each, every fact of the category in turn. One sentence of an article names a child that is held out."""
+def write_articles(name: str, tree: Tree, rules: Rules, n: int, rng: Random) -> list[Document]:
+    """4 to 20 sentences each, every fact of the category in turn."""
     facts = tree.facts([name])
-    orphans = [Fact(c, KIND, name) for c in held if tree.parents[c] == name]
     found = []
     for k in range(n):
         length, told = rng.randint(4, min(20, max(4, 3 * len(facts)))), []
         while len(told) < length:
             told += rng.sample(facts, len(facts))
-        told = told[:length]
-        for orphan in orphans:
-            told.insert(rng.randrange(1, len(told)), orphan)
-        said = [f"{rng.choice(OPENERS)}{rules.say(f, rng.choice(STATED))}" for f in told]
+        said = [f"{rng.choice(OPENERS)}{rules.say(f, rng.choice(STATED))}" for f in told[:length]]
         found.append(Document(f"{name}-{k}", tuple(said), name))
     return found
+
+
+def mention(name: str, tree: Tree, rules: Rules, k: int, rng: Random) -> Document:
+    """What a held-out category is a kind of, alone: within its parent's articles the name would be learnt beside the properties."""
+    fact = Fact(name, KIND, tree.parents[name])
+    return Document(f"{name}-{k}", (f"{rng.choice(OPENERS)}{rules.say(fact, rng.choice(STATED))}",))
 
 
 def ask(world: World, tree: Tree, held: Sequence[str], most: int, rng: Random) -> list[Item]:
@@ -139,7 +142,8 @@ def ask(world: World, tree: Tree, held: Sequence[str], most: int, rng: Random) -
     found = []
     for split, facts in groups.items():
         for fact, ground in rng.sample(facts, min(most, len(facts))):
-            others = sorted({wrong(f, split) for f in own if f.relation == ground.relation} - {fact.object})
+            pool = [f for f, _ in inherited] if split in ("syllogism", "holdout") else own  # as often told of others as the right one
+            others = sorted({wrong(f, split) for f in pool if f.relation == ground.relation} - {fact.object})
             unfit = [o for o in others if Fact(fact.subject, fact.relation, o) in follows]
             options = [o for o in others if o not in unfit]
             if len(options) < 3:

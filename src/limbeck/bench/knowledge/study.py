@@ -91,7 +91,9 @@ def additions(world: World, config: Mapping[str, Any], cell: Cell, base: Any, sh
         if config["writer"] == "self":
             from limbeck.bench.knowledge import selfwrite
 
-            some, report = selfwrite.write(world, base, scope, samples=config["samples"], least=config["least"], room=shape.room)
+            some, report = selfwrite.write(
+                world, base, scope, samples=config["samples"], least=config["least"], temperature=config["temperature"], room=shape.room
+            )
             told[scope] = asdict(report)
         else:
             some = writers.inferences(world, scope, config["coverage"], config["precision"], rng)
