@@ -21,7 +21,8 @@ from common import save
 
 from limbeck import registry
 from limbeck.engine import loop, prefix
-from limbeck.engine.load import layers_of, load_base
+from limbeck.engine.layers import layers_of
+from limbeck.engine.load import load_base
 from limbeck.engine.numbers import Numbers
 from limbeck.engine.start import new_student
 from limbeck.engine.tokens import pad_id

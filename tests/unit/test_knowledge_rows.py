@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from limbeck import recipes
+from limbeck import derived
 from limbeck.augment.inferences import Inference
 from limbeck.augment.statements import Text, cumulative, inferred, whole
 from limbeck.derived import Sizes, trained_on, with_values
@@ -125,6 +125,6 @@ def test_steps_are_reckoned_over_texts_and_what_is_going_to_follow_from_them() -
         assert trained_on(parse(f"full{name}@tiny-lm"), sizes) == n
     assert trained_on(parse("full@tiny"), sizes) == 100
     ours = with_values(parse("full+augment:both@tiny-lm"), task, sizes, {})
-    assert ours.value("epochs") == round(recipes.KNOWING_STEPS / (500 / 16)) and ours.value("frame") is False
+    assert ours.value("epochs") == round(derived.KNOWING_STEPS / (500 / 16)) and ours.value("frame") is False
     plain = with_values(parse("full@tiny-lm"), task, replace(sizes, train=50), {})
     assert plain.value("epochs") == 10 and plain.value("frame") is None, "with rows, documents change nothing for it"

@@ -12,7 +12,8 @@ import torch
 from limbeck import registry
 from limbeck.engine import loop, prefix
 from limbeck.engine.dropout import set_back, set_dropout
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, layers_of, load_base
+from limbeck.engine.layers import layers_of
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, load_base
 from limbeck.engine.numbers import read_numbers
 from limbeck.engine.start import new_student
 from limbeck.engine.tokens import pad_id

@@ -317,7 +317,7 @@ def test_an_oracle_gets_every_row_right_in_every_format_and_is_never_asked_for_a
     marks = base.tokenizer(render.RATIONALE, add_special_tokens=False)["input_ids"]
     thought = base.tokenizer("it is hot", add_special_tokens=False)["input_ids"]
 
-    def score(model: Any, family: str, some: Any, pad_token_id: int) -> list[list[Likelihood]]:
+    def score(model: Any, family: str, some: Any, pad_token_id: int, opening: Any = None) -> list[list[Likelihood]]:
         found = []
         for one, row in zip(some, rows, strict=True):
             lead = one.answers[0][: one.given]

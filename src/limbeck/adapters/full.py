@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from limbeck.engine.load import layers_of
+from limbeck.engine.layers import layers_of
 from limbeck.engine.numbers import read_numbers
 from limbeck.errors import UsageError
 from limbeck.registry import Adapter

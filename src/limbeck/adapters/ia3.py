@@ -54,7 +54,7 @@ def attach(model: Any, recipe: Recipe) -> Any:
 
 def targets_of(model: Any, above: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
     """{full name: module} of those whose output, and of those whose input is scaled, but for the lowest `above` layers."""
-    from limbeck.engine.load import layers_of
+    from limbeck.engine.layers import layers_of
 
     known = TARGETS.get(model.config.model_type)
     if known is None:

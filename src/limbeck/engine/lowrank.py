@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from limbeck.engine.load import layers_of, refuse_quantised
+from limbeck.engine.layers import layers_of
+from limbeck.engine.load import refuse_quantised
 from limbeck.engine.quant import Format, Parts, dequantise, group_sizes
 from limbeck.errors import UsageError
 

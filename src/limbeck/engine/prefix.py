@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from limbeck.engine.batches import by_length
 from limbeck.engine.dropout import set_back, set_dropout
-from limbeck.engine.load import layers_of
+from limbeck.engine.layers import layers_of
 from limbeck.engine.tokens import pad
 from limbeck.engine.writer import WriterStudent
 from limbeck.errors import UsageError

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from limbeck import recipes, registry
 from limbeck.engine import checkpoint, loop
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, Base, family_of_name, layers_of, load_base
+from limbeck.engine.layers import layers_of
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, Base, family_of_name, load_base
 from limbeck.engine.numbers import read_numbers
 from limbeck.engine.predict import load_predictor, predictor_of
 from limbeck.engine.start import new_student

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from limbeck.engine.load import layers_of
+from limbeck.engine.layers import layers_of
 from limbeck.errors import UsageError
 
 
