@@ -95,7 +95,9 @@ def look(settings: Settings, prompt: str) -> tuple[Given, Plan, Splits]:
 
 def announce(folder: RunFolder, given: Given, log: Log) -> None:
     """Say which steps the changes since the last run have made stale, before money is spent."""
-    if changed := folder.was_done_otherwise("examples", examples_inputs(given)):
+    own = examples_inputs(given)  # what depends on other steps (task, made) is not known yet: the task's own inputs stand for it
+    since = {*folder.was_done_otherwise("task", task_inputs(given)), *folder.was_done_otherwise("examples", own)}
+    if changed := sorted(since & {*task_inputs(given), *own}):
         log.event(
             "stale",
             step="examples",
@@ -111,15 +113,19 @@ def save_prompt(folder: RunFolder, given: Given) -> None:
     write_bytes(folder.prompt, given.prompt.encode())
 
 
-def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
-    """The rules read the prompt; a teacher is asked too, and the rules check it."""
-    inputs = {
+def task_inputs(given: Given) -> dict[str, Any]:
+    return {
         "prompt": sha_of(given.prompt),
         "kind": given.settings.kind,
         "metric": given.settings.metric,
         "rows": rows_sha(given),
         "teacher": given.teacher.fingerprint if given.teacher else "",
     }
+
+
+def find_task(folder: RunFolder, given: Given, store: Store, log: Log) -> Task:
+    """The rules read the prompt; a teacher is asked too, and the rules check it."""
+    inputs = task_inputs(given)
     if folder.is_done("task", inputs):
         return read_json(folder.task, Task)
     log.event("step", step="task")

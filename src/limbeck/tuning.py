@@ -85,13 +85,21 @@ def tune(settings: Settings, prompt: str, folder: RunFolder, log: Log, trials: i
         raise UsageError(
             "a recording answers the same whatever stands in the prompt", f"the teacher is {teacher.name}", "--teacher http://host/v1#model"
         )
+    measured = given.dev is not None and given.test is not None  # nothing is cut, so no rows have to be made
+    if given.makes_rows and not measured and not folder.marker("rows").exists():
+        raise MissingError(
+            "tuning needs labelled rows, and makes none",
+            "dev and test rows are cut from --rows, or given both; no call was made",
+            f"--rows FILE, or --dev FILE with --test FILE; limbeck rows {settings.prompt} makes some",
+        )
     folder.create()
     with folder.locked(), closing(Store(folder.store, cap_usd=settings.budget_usd, log=log)) as store:
         store.cap_usd += store.spent_usd - spent(store)  # what was spent on other things is not tuning's
         log.path = folder.events
         hallway.save_prompt(folder, given)
         task = hallway.find_task(folder, given, store, log)
-        hallway.make_rows(folder, given, task, store, log, began)
+        if not measured:
+            hallway.make_rows(folder, given, task, store, log, began)
         splits = hallway.find_examples(folder, given, task, log)
         ask = asker(store, teacher, log, began + settings.budget_s)(PURPOSE)
         desk = set_up(given, task, splits, folder, ask, log)

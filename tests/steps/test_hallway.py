@@ -129,6 +129,8 @@ def test_a_changed_prompt_runs_what_depends_on_it_and_says_so(finished, limbeck,
     out = tmp_path / "run"
     first = limbeck("run", folder / "prompt.md", "--candidates", "majority,prompt@teacher", "--out", out)
     assert first.returncode == 0, first.stderr
+    again = limbeck("run", folder / "prompt.md", "--candidates", "majority,prompt@teacher", "--out", out)
+    assert again.returncode == 0 and "changed since the last run" not in again.stderr, again.stderr
     text = (folder / "prompt.md").read_text()
     (folder / "prompt.md").write_text(text.replace("You sort", "You sort quickly"))
     second = limbeck("run", folder / "prompt.md", "--candidates", "majority,prompt@teacher", "--out", out)

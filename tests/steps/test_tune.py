@@ -144,3 +144,16 @@ def test_what_cannot_be_tuned_is_told_before_anything_is_asked(folder, more, cod
 def test_a_run_says_what_is_wrong_with_a_structure(folder):
     done = call_limbeck("run", folder / "prompt.md", "--rows", folder / "rows.jsonl", "--structure", "complet", "--dry-run", env=KEY)
     assert done.returncode == 2 and "did you mean complete" in done.stderr
+
+
+def test_no_rows_are_made_for_tuning(folder):
+    stand = Stand(helps=False)
+    prompt, dev, test, paid = folder / "prompt.md", folder / "dev.jsonl", folder / "test.jsonl", ("--price", "1/4", *TRIALS)
+    with ChatServer(stand) as server:
+        teacher = ("--teacher", f"{server.address}#small", *paid, "--out", folder / "run")
+        alone = call_limbeck("prompt", "tune", prompt, "--dev", dev, *teacher, env=KEY)
+        assert alone.returncode == 3 and "tuning needs labelled rows" in alone.stderr and not server.bodies
+        both = call_limbeck("prompt", "tune", prompt, "--dev", dev, "--test", test, *teacher, env=KEY)
+        assert both.returncode == 0, both.stderr
+    assert {row["input"] for row in DEV} == set(stand.inputs)
+    assert not (folder / "run" / "2-made.jsonl").exists()

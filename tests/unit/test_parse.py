@@ -164,3 +164,9 @@ def test_options_that_come_with_every_row_are_a_choice(prompt: str) -> None:
 )
 def test_options_that_the_prompt_names_itself_or_that_are_to_be_listed_are_no_choice(prompt: str, kind: Kind) -> None:
     assert parse(prompt, "t").kind is kind
+
+
+def test_a_heading_over_a_list_is_no_label_of_it() -> None:
+    text = "Pick the team that should take the note.\n\nTeams:\n- brakes: pads, levers\n- wheels: tyres\n\nNote: {note}\nTeam:\n"
+    assert parse(text, "teams").labels == ("brakes", "wheels")
+    assert parse(text.replace("Teams:\n", "Teams:\n\n"), "teams").labels == ("brakes", "wheels")

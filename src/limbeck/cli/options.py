@@ -153,7 +153,11 @@ def read_settings(path: str, given: dict[str, Any]) -> tuple[Settings, str, Path
             require_win=bool(options.get("require_win")),
         )
     except (TypeError, ValueError) as error:
-        raise UsageError(f"a setting of {path} has the wrong form", str(error).splitlines()[0], "limbeck run --help") from error
+        from pydantic import ValidationError
+
+        told = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()] if isinstance(error, ValidationError) else []
+        have = "; ".join(told) or str(error).splitlines()[0]
+        raise UsageError(f"a setting of {path} has the wrong form", have, "limbeck run --help") from error
     out = Path(options["out"]) if options.get("out") else Path("runs") / task_name(file)
     return settings, prompt, out
 

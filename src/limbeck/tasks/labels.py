@@ -117,6 +117,9 @@ def listed(lines: list[str], at: int) -> list[str]:
     """Names of the list that begins at line `at` (blank lines before it allowed). [] where its items are sentences."""
     while at < len(lines) and not lines[at].strip():
         at += 1
+    below = next((n for n in range(at + 1, len(lines)) if lines[n].strip()), None)
+    if below is not None and lines[at].rstrip().endswith((":", "：")) and not _BULLET.match(lines[at]) and _BULLET.match(lines[below]):
+        at = below  # a heading over the list (`Teams:`) is no name in it
     bulleted = at < len(lines) and bool(_BULLET.match(lines[at]))
     names: list[str] = []
     gap = False
