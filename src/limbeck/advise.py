@@ -167,7 +167,7 @@ def commands(facts: Facts, first: str) -> tuple[str, ...]:
 
 
 TUNE_TAKES = ("--rows", "--dev", "--test", "--columns", "--kind", "--teacher", "--price", "--budget")
-ROWS_TAKES = ("--kind", "--teacher", "--price", "--budget")
+ROWS_TAKES = ("--rows", "--kind", "--teacher", "--price", "--budget")
 
 
 def taken(facts: Facts, names: tuple[str, ...]) -> str:

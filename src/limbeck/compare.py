@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck import controls, flops, provenance, reasoning, registry, repairing, stats, structuring, synthetic
+from limbeck import controls, flops, indexing, provenance, reasoning, registry, repairing, stats, structuring, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
 from limbeck.engine.load import family_of_name, parameters_of_name
 from limbeck.human import every_row, human_answers
@@ -263,6 +263,7 @@ def build_report(folder: RunFolder) -> Report:
         *deaf_warnings(rows, test_answers, str(run["settings"].get("teacher") or "").startswith("recorded:")),
         *provenance.licence_warnings(came),
         *reasoning.warnings(run.get("rationales", {})),
+        *indexing.warnings(run.get("retrieval", {})),
         *repairing.warnings(run.get("knowledge", {})),
     ]
     return Report(

@@ -244,6 +244,20 @@ def behind(means: Means, model: Any, log: Log) -> Ask:
     return ask
 
 
+def warnings(facts: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know before the figures of candidates that read documents (facts: of summary)."""
+    out, there = facts.get("left_out", 0), facts.get("passages", 0)
+    if not there or out < SHARE_LEFT_OUT * there:
+        return []
+    return [
+        f"{out} of {there} passages were kept from every candidate, for they hold dev or test questions with their answers: what is "
+        "compared reads the rest alone. Ask in other words than the documents' own, or give --docs that the questions were not taken from"
+    ]
+
+
+SHARE_LEFT_OUT = 0.2  # of the passages: from here on the figures are about another set of documents
+
+
 def summary(index: PassageIndex, settings: Settings, facts: Mapping[str, Any]) -> dict[str, Any]:
     """For run.json and the report: {documents, passages, skipped, how, measured, said: sentences}."""
     known = index.facts

@@ -71,6 +71,10 @@ def preflight(settings: Settings, prompt: str) -> Given:
         raise UsageError(
             f"--set {name}: there is no such number", registry.near(name, sorted(derived.known_values())), "limbeck info recipes"
         )
+    for name in ABOVE_NOTHING & settings.overrides.keys():
+        value = settings.overrides[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise UsageError(f"--set {name} takes a number above 0", f"it is {value!r}", "limbeck run ... --dry-run shows every number")
     for recipe in wanted:
         refuse_impossible(recipe, settings.overrides)
     check_options(settings.rationale_samples, str(settings.overrides.get("keep_rationales", "agreeing")))
@@ -105,6 +109,9 @@ def preflight(settings: Settings, prompt: str) -> Given:
     if knowing.wanted_by(settings, wanted, labelled=not given.asks_documents) or (given.asks_documents and not wanted):
         given.knowledge = knowing.read(settings)
     return given
+
+
+ABOVE_NOTHING = {"max_length", "max_answer", "max_tokens", "batch_rows", "batch_tokens", "epochs", "steps", "rank", "lr", "passage_words"}
 
 
 def refuse_impossible(recipe: Recipe, overrides: Mapping[str, Any]) -> None:
@@ -146,8 +153,9 @@ def must_have_a_source_of_rows(given: Given) -> None:
     if given.teacher is None and not (given.settings.sources and given.settings.make):
         raise MissingError(
             "there are no rows to train on, and no teacher who could write some",
-            "a run needs labelled rows (columns input and output), or a teacher",
-            f"limbeck run {prompt} --rows rows.csv, or --teacher http://host:port/v1#model",
+            "a run needs labelled rows (columns input and output), a teacher, or documents with questions about them",
+            f"limbeck run {prompt} --rows rows.csv, or --teacher http://host:port/v1#model"
+            + (", or --test questions.csv beside --docs" if given.settings.docs else ""),
         )
     if given.teacher is not None and given.teacher.recording:
         raise MissingError(

@@ -48,8 +48,9 @@ def decide(rows: Sequence[Row], choice: Choice, tested: int) -> tuple[str, str, 
         if rival is None or rival.test is None:
             return "No candidate could be scored, so there is nothing to recommend.", "none", None
         word = "Keep prompting" if rival.group == "prompt" else "Nothing to ship"
+        why = "no student could be trained here" if any(r.group == "student" for r in rows) else "no student was among the candidates"
         return (
-            f"{word}: no student could be trained here, and {rival.recipe} gets {said(rival)}.",
+            f"{word}: {why}, and {rival.recipe} gets {said(rival)}.",
             "prompt" if rival.group == "prompt" else "none",
             rival.id,
         )

@@ -282,3 +282,10 @@ def test_documents_and_candidates_have_to_fit_each_other(tmp_path):
     indexing.check(Settings(prompt="p", docs=str(tmp_path), rows=("rows.csv",)), [recipes.parse("majority")], warnings)
     assert "no candidate looks anything up" in warnings[0]
     indexing.check(Settings(prompt="p", docs=str(tmp_path)), rag, [])
+
+
+@pytest.mark.parametrize(("out", "told"), [(0, False), (1, False), (2, True), (4, True)])
+def test_an_index_that_lost_a_fifth_to_the_guard_is_another_set_of_documents(out, told):
+    found = indexing.warnings({"left_out": out, "passages": 10})
+    assert bool(found) is told and all(f"{out} of 10 passages" in text for text in found)
+    assert indexing.warnings({}) == []

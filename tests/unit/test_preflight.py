@@ -58,3 +58,9 @@ def test_an_error_about_missing_rows_says_what_there_is(folder: Path) -> None:
     with pytest.raises(MissingError) as error:
         check(folder, make=0)
     assert error.value.have == "no --rows file was given"
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_length", -5), ("epochs", 0), ("lr", "fast"), ("batch_rows", True)])
+def test_a_number_that_has_to_be_above_nothing_is_refused(folder: Path, name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"--set {name} takes a number above 0"):
+        check(folder, "full@minilm", overrides={name: value})

@@ -19,7 +19,7 @@ def sentences(report: Report) -> list[str]:
             f"It was tuned on {tuned['rows']:,} dev rows with {tuned['teacher']}: {tuned['trials']} structures were tried for "
             f"{f.usd(tuned['usd'])}; {tuned['verdict']} {tuned['training']}"
         )
-    else:
+    elif facts["recipe"].endswith("@teacher"):
         said.append("It was not tuned: limbeck prompt tune tries others on the dev rows.")
     return said + shown(report)
 
