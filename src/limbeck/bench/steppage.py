@@ -13,6 +13,7 @@ from limbeck import controls
 from limbeck.bench import steptables
 from limbeck.bench.stepgrid import Cell
 from limbeck.bench.steptables import Group
+from limbeck.bench.tables import keep
 from limbeck.report import plot
 from limbeck.report.html import tag
 from limbeck.report.page import document
@@ -41,12 +42,7 @@ def page(folder: Path, cells: Sequence[Cell]) -> str:
 
 def write(folder: Path, cells: Sequence[Cell]) -> Path:
     """table.md and page.html; returns the page."""
-    default = json.loads((folder / "default.json").read_bytes())
-    path = folder / "page.html"
-    path.write_text(page(folder, cells), encoding="utf-8")
-    notes = "".join(f"{note}\n\n" for note in default["notes"])
-    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{steptables.markdown(folder, cells)}", encoding="utf-8")
-    return path
+    return keep(folder, page(folder, cells), steptables.markdown(folder, cells))
 
 
 def tables(mine: Sequence[Group], default: dict[str, Any]) -> list[Any]:

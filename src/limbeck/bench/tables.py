@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -188,4 +189,14 @@ def write_page(folder: Path, cells: Sequence[Cell], title: str) -> Path:
     path = folder / "page.html"
     path.write_text(page(cells, title), encoding="utf-8")
     (folder / "table.md").write_text(f"# {title}\n\n{markdown(cells)}", encoding="utf-8")
+    return path
+
+
+def keep(folder: Path, page: str, tables: str) -> Path:
+    """table.md, under the study's title and notes, and page.html beside its default.json; returns the page."""
+    default = json.loads((folder / "default.json").read_bytes())
+    notes = "".join(f"{note}\n\n" for note in default["notes"])
+    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{tables}", encoding="utf-8")
+    path = folder / "page.html"
+    path.write_text(page, encoding="utf-8")
     return path

@@ -13,6 +13,7 @@ from limbeck.bench.knowledge.results import Arm, Group
 from limbeck.bench.stepgrid import Cell
 from limbeck.bench.steppage import CSS, html_table
 from limbeck.bench.steptables import plural
+from limbeck.bench.tables import keep
 from limbeck.report import plot
 from limbeck.report.html import tag
 from limbeck.report.page import document
@@ -37,12 +38,7 @@ def page(folder: Path, cells: Sequence[Cell]) -> str:
 
 def write(folder: Path, cells: Sequence[Cell]) -> Path:
     """table.md and page.html; returns the page."""
-    default = json.loads((folder / "default.json").read_bytes())
-    path = folder / "page.html"
-    path.write_text(page(folder, cells), encoding="utf-8")
-    notes = "".join(f"{note}\n\n" for note in default["notes"])
-    (folder / "table.md").write_text(f"# {default['title']}\n\n{notes}{tables.markdown(cells)}", encoding="utf-8")
-    return path
+    return keep(folder, page(folder, cells), tables.markdown(cells))
 
 
 def drawing(group: Group, split: str) -> Any:
