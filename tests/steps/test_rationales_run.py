@@ -27,7 +27,9 @@ def listening(task: Any, examples: Any, *rest: Any, **more: Any) -> Any:
     return features(task, examples, *rest, **more)
 
 
-LISTENS = Objective(name="listens", kinds=tuple(Kind), features=listening, loss=SFT.loss, args="label2x|plain", rationales=True)
+LISTENS = Objective(
+    name="listens", kinds=tuple(Kind), features=listening, loss=SFT.loss, args="label2x|plain", rationales=True, without=("label2x",)
+)
 
 
 @pytest.fixture
