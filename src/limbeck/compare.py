@@ -238,9 +238,9 @@ def build_report(folder: RunFolder) -> Report:
         for r in dev_records
     ]
     ledger = read_ledger(folder)
-    paid = sum(facts["spent_usd"] for purpose, facts in ledger.get("by_purpose", {}).items() if purpose in FOR_ROWS)
+    paid = bought(ledger, FOR_ROWS, rows)
     lower = registry.take("metrics", task.metric).lower_is_better
-    inferred = sum(ledger.get("by_purpose", {}).get(purpose, {}).get("spent_usd", 0.0) for purpose in FOR_INFERENCES)
+    inferred = bought(ledger, FOR_INFERENCES, rows)
     rows = [with_break_even(row, rows, paid, machine, lower, inferred) for row in rows]
     shown = prompt_shown(rows, task, dev_records)
     verdict, advice, winner = decide(rows, choice, len(test))
@@ -426,6 +426,17 @@ def flops_per_call(recipe: Recipe, found: Sequence[Prediction]) -> float | None:
     if not tokens or not parameters:
         return None
     return flops.per_call(parameters, sum(tokens) / len(tokens), family_of_name(recipe.base))
+
+
+def bought(ledger: Mapping[str, Any], purposes: Sequence[str], rows: Sequence[Row]) -> float:
+    """USD of what a student learns from. The replies of a recording cost nothing to play again; they are worth what the prompt costs
+    in the same table, or students would be paid back by labels that somebody else paid for."""
+    usd = 0.0
+    per_call = next((row.usd_per_1000 / 1000 for row in rows if row.recipe == "prompt@teacher" and row.usd_per_1000), 0.0)
+    for purpose in purposes:
+        facts = ledger.get("by_purpose", {}).get(purpose, {})
+        usd += facts.get("spent_usd", 0.0) or per_call * facts.get("replies", 0)
+    return usd
 
 
 def mean_of(numbers: Iterable[int | None]) -> float | None:

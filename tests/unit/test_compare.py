@@ -129,3 +129,11 @@ def test_all_metrics_of_a_kind_can_be_asked_at_once_each_with_its_interval(kind,
         found = [Prediction(id=r.id, text=r.output if i % 5 else other) for i, r in enumerate(rows)]
         score = compare.scores(name, task, rows, {"x": found}, seed=0)["x"]
         assert score.value is not None and score.low is not None and score.low <= score.value <= score.high, name
+
+
+def test_labels_of_a_recording_are_worth_what_the_prompt_costs():
+    rows = [Row(recipe="prompt@teacher", id="p", group="prompt", usd_per_1000=0.2)]
+    ledger = {"by_purpose": {"label": {"spent_usd": 0.0, "replies": 510}, "generate": {"spent_usd": 0.3, "replies": 10}}}
+    assert compare.bought(ledger, ("label",), rows) == pytest.approx(0.102)
+    assert compare.bought(ledger, ("label", "generate", "retrieve"), rows) == pytest.approx(0.402)
+    assert compare.bought(ledger, ("label",), []) == 0.0
