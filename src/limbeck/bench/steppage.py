@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Sequence
 from itertools import pairwise
@@ -62,9 +63,15 @@ def tables(mine: Sequence[Group], default: dict[str, Any]) -> list[Any]:
 
 
 def html_table(lines: Sequence[Sequence[str]]) -> Any:
+    """The first line is the head. A column of words stands left, one of figures right."""
     head, *body = lines
-    rows = [tag("tr", *(tag("td", cell, class_="number" if i else "") for i, cell in enumerate(line))) for line in body]
-    return tag("table", tag("thead", tag("tr", *(tag("th", name) for name in head))), tag("tbody", *rows))
+    words = [i == 0 or any(line[i] and not FIGURE.match(line[i]) for line in body) for i in range(len(head))]
+    rows = [tag("tr", *(tag("td", cell, class_="left" if words[i] else "number") for i, cell in enumerate(line))) for line in body]
+    top = tag("tr", *(tag("th", name, class_="left" if words[i] else "") for i, name in enumerate(head)))
+    return tag("table", tag("thead", top), tag("tbody", *rows))
+
+
+FIGURE = re.compile(r"[-+.\d]|not run$|.*: [-+]?\d")  # also "in_context - plain: +0.198 [...]", and a cell that waits
 
 
 # ---- figures ---------------------------------------------------------------------------------------------------------
