@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from limbeck import candidates, compare, indexing, inferring, making, reasoning, registry, render, starting, supply
+from limbeck import candidates, compare, indexing, inferring, making, reasoning, registry, render, scoring, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
@@ -369,7 +369,7 @@ def find_students(bench: Bench, plan: Plan, log: Log) -> Choice:
             update_settings(folder, growth=growth_curve(bench, head, records))
             folder.mark_done("growth", inputs, [])
     answers = {r.recipe.id: candidates.predictions(folder, r.recipe, "dev") for r in records}
-    choice = compare.choose(bench.task, records, bench.dev, {k: v for k, v in answers.items() if v})
+    choice = scoring.choose(bench.task, records, bench.dev, {k: v for k, v in answers.items() if v})
     inputs = {"dev": choice.model_dump(mode="json"), "splits": bench.splits.sha()}
     if not folder.is_done("choice", inputs):
         count_test_scoring(folder, bench)
@@ -390,7 +390,7 @@ def growth_curve(bench: Bench, head: Recipe, records: Sequence[Record]) -> list[
     metric = registry.take("metrics", bench.task.metric)
     points = candidates.growth(bench, head)
     return [
-        {"rows": p["rows"], "dev": v} for p in points if (v := compare.figure(metric, bench.task, bench.dev, p["predictions"])) is not None
+        {"rows": p["rows"], "dev": v} for p in points if (v := scoring.figure(metric, bench.task, bench.dev, p["predictions"])) is not None
     ]
 
 

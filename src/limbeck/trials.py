@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from limbeck import compare, derived, factorial, recipes, registry, stats, structuring
+from limbeck import derived, factorial, recipes, registry, scoring, stats, structuring
 from limbeck.candidates import UNANSWERED
 from limbeck.errors import CapReached
 from limbeck.log import Log
@@ -125,7 +125,7 @@ def given_by(desk: Desk, text: str, rows: Sequence[Example]) -> list[Prediction]
 
 
 def value_on(desk: Desk, text: str, rows: Sequence[Example]) -> float | None:
-    return compare.figure(registry.take("metrics", desk.task.metric), desk.task, rows, given_by(desk, text, rows))
+    return scoring.figure(registry.take("metrics", desk.task.metric), desk.task, rows, given_by(desk, text, rows))
 
 
 def effects_of(desk: Desk, base: Structure, levers: Sequence[str], made: factorial.Design) -> tuple[Effect, ...]:
@@ -146,7 +146,7 @@ Gap = tuple[float, float, float]  # effect, and the ends of its interval
 def row_gap(desk: Desk, answers: Sequence[Sequence[Prediction]], with_it: Sequence[int], without: Sequence[int]) -> Gap:
     """Of a metric that is a mean over rows: per row first, then over rows."""
     metric = registry.take("metrics", desk.task.metric)
-    columns = [compare.row_values(metric, desk.task, desk.subset, found) for found in answers]
+    columns = [scoring.row_values(metric, desk.task, desk.subset, found) for found in answers]
 
     def means(runs: Sequence[int]) -> list[float | None]:
         scored = ([v for run in runs if (v := columns[run][row]) is not None] for row in range(len(desk.subset)))
@@ -161,7 +161,7 @@ def row_gap(desk: Desk, answers: Sequence[Sequence[Prediction]], with_it: Sequen
 
 def corpus_gap(desk: Desk, answers: Sequence[Sequence[Prediction]], with_it: Sequence[int], without: Sequence[int]) -> Gap:
     """Of a figure over all rows at once (macro-F1, correlations)."""
-    figures = [compare.statistic(desk.task, desk.subset, found) for found in answers]
+    figures = [scoring.statistic(desk.task, desk.subset, found) for found in answers]
 
     def gap(index: Sequence[int]) -> float | None:
         ours, theirs = ([v for run in runs if (v := figures[run](index)) is not None] for runs in (with_it, without))
@@ -174,7 +174,7 @@ def corpus_gap(desk: Desk, answers: Sequence[Sequence[Prediction]], with_it: Seq
     return effect, *stats.bootstrap_difference(gap, n, seed=desk.given.settings.seed, resamples=RESAMPLES)[:2]
 
 
-RESAMPLES = 400  # of an interval that guides; what decides is `compare.versus`, with its own
+RESAMPLES = 400  # of an interval that guides; what decides is `scoring.versus`, with its own
 
 
 def refinements(desk: Desk, base: Structure, levers: Sequence[str], effects: Sequence[Effect]) -> list[Structure]:
@@ -220,7 +220,7 @@ def judged(desk: Desk, finalists: Sequence[str]) -> list[tuple[str, Trial]]:
         against = (
             None
             if text == plain
-            else compare.versus(desk.task, rows, given_by(desk, text, rows), given_by(desk, plain, rows), "plain", seed)
+            else scoring.versus(desk.task, rows, given_by(desk, text, rows), given_by(desk, plain, rows), "plain", seed)
         )
         found.append((text, Trial(
             structure=structure, told=structure.told(), stage=stage, value=value_on(desk, text, desk.subset),

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from limbeck import compare, registry, verdict
+from limbeck import compare, registry, scoring, verdict
 from limbeck.candidates import Record
 from limbeck.types import Example, Kind, Prediction, Recipe, Row, Score, Status, Task, Versus
 
@@ -27,36 +27,36 @@ def record(name: str, group: str) -> Record:
 def test_an_oracle_gets_everything_and_guessing_gets_chance():
     rng = random.Random(1)
     guesses = [Prediction(id=r.id, text=rng.choice(LABELS)) for r in ROWS]
-    found = compare.scores("accuracy", TASK, ROWS, {"oracle": answers(1.0), "guess": guesses}, seed=0)
+    found = scoring.scores("accuracy", TASK, ROWS, {"oracle": answers(1.0), "guess": guesses}, seed=0)
     assert found["oracle"].value == 1.0 and found["oracle"].low > 0.98
-    assert found["guess"].low < compare.chance_level(TASK, ROWS) < found["guess"].high
+    assert found["guess"].low < scoring.chance_level(TASK, ROWS) < found["guess"].high
 
 
 def test_a_failed_answer_counts_as_wrong_and_stays_in_the_denominator():
     some = [p.model_copy(update={"status": Status.MALFORMED, "text": ""}) if i < 100 else p for i, p in enumerate(answers(1.0))]
-    assert compare.scores("accuracy", TASK, ROWS, {"x": some}, seed=0)["x"].value == 0.75
-    assert compare.scores("accuracy", TASK, ROWS, {"x": some}, seed=0)["x"].n == 400
+    assert scoring.scores("accuracy", TASK, ROWS, {"x": some}, seed=0)["x"].value == 0.75
+    assert scoring.scores("accuracy", TASK, ROWS, {"x": some}, seed=0)["x"].n == 400
 
 
 def test_the_same_contender_under_two_names_gets_the_same_row_and_no_difference():
     mine = answers(0.8)
-    found = compare.scores("accuracy", TASK, ROWS, {"one": mine, "two": mine}, seed=3)
+    found = scoring.scores("accuracy", TASK, ROWS, {"one": mine, "two": mine}, seed=3)
     assert found["one"] == found["two"]
-    versus = compare.versus(TASK, ROWS, mine, mine, "two", seed=3)
+    versus = scoring.versus(TASK, ROWS, mine, mine, "two", seed=3)
     assert versus is not None and versus.difference == versus.low == versus.high == 0 and versus.p_value == 1
 
 
 def test_the_order_of_the_rows_changes_no_score():
     order = random.Random(0).sample(range(400), 400)
     mine = answers(0.7)
-    shuffled = compare.scores("accuracy", TASK, [ROWS[i] for i in order], {"x": [mine[i] for i in order]}, seed=0)["x"]
-    assert shuffled.value == compare.scores("accuracy", TASK, ROWS, {"x": mine}, seed=0)["x"].value
+    shuffled = scoring.scores("accuracy", TASK, [ROWS[i] for i in order], {"x": [mine[i] for i in order]}, seed=0)["x"]
+    assert shuffled.value == scoring.scores("accuracy", TASK, ROWS, {"x": mine}, seed=0)["x"].value
 
 
 def test_dev_chooses_and_the_first_named_wins_a_tie():
     records = [record("majority", "baseline"), record("prompt", "prompt"), record("head", "student"), record("full", "student")]
     found = {r.recipe.id: answers(p) for r, p in zip(records, (0.2, 0.8, 0.9, 0.9), strict=True)}
-    choice = compare.choose(TASK, records, ROWS, found)
+    choice = scoring.choose(TASK, records, ROWS, found)
     assert choice.best_baseline == records[1].recipe.id
     assert choice.best_student == records[2].recipe.id
 
@@ -64,7 +64,7 @@ def test_dev_chooses_and_the_first_named_wins_a_tie():
 def test_a_partial_or_failed_candidate_is_never_chosen():
     good = record("full", "student").model_copy(update={"state": "partial"})
     other = record("head", "student")
-    choice = compare.choose(TASK, [good, other], ROWS, {good.recipe.id: answers(1.0), other.recipe.id: answers(0.5)})
+    choice = scoring.choose(TASK, [good, other], ROWS, {good.recipe.id: answers(1.0), other.recipe.id: answers(0.5)})
     assert choice.best_student == other.recipe.id
 
 
@@ -127,7 +127,7 @@ def test_all_metrics_of_a_kind_can_be_asked_at_once_each_with_its_interval(kind,
             for i in range(30)
         ]
         found = [Prediction(id=r.id, text=r.output if i % 5 else other) for i, r in enumerate(rows)]
-        score = compare.scores(name, task, rows, {"x": found}, seed=0)["x"]
+        score = scoring.scores(name, task, rows, {"x": found}, seed=0)["x"]
         assert score.value is not None and score.low is not None and score.low <= score.value <= score.high, name
 
 

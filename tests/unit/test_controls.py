@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from limbeck import compare, controls
+from limbeck import controls, scoring
 from limbeck.candidates import Record
 from limbeck.controls import Grade
 from limbeck.types import Example, Kind, Prediction, Recipe, Task
@@ -116,25 +116,25 @@ def run_of(**rates: float) -> tuple[list[Record], dict[str, list[Prediction]]]:
 
 def test_a_run_takes_stepwise_where_dev_says_that_it_beats_its_best_control():
     records, answers = run_of(sft=0.6, label2x=0.62, echo=0.6, shuffled=0.6, ours=0.85)
-    assert compare.choose(TASK, records, DEV, answers).best_student == records[-1].recipe.id
-    found = compare.findings(TASK, [r.recipe for r in records], DEV, answers)
+    assert scoring.choose(TASK, records, DEV, answers).best_student == records[-1].recipe.id
+    found = scoring.findings(TASK, [r.recipe for r in records], DEV, answers)
     assert list(found) == [records[-1].recipe.id] and found[records[-1].recipe.id].grade is Grade.AHEAD
     assert "is ahead" in controls.advice(records[-1].recipe, found[records[-1].recipe.id], "accuracy")
 
 
 def test_a_run_takes_the_control_where_stepwise_is_better_by_luck_alone():
     records, answers = run_of(sft=0.70, echo=0.80, ours=0.81)
-    choice = compare.choose(TASK, records, DEV, answers)
+    choice = scoring.choose(TASK, records, DEV, answers)
     assert choice.dev[records[2].recipe.id] == max(choice.dev.values()), "on dev it stands first"
     assert choice.best_student == records[1].recipe.id
-    found = compare.findings(TASK, [r.recipe for r in records], DEV, answers)[records[2].recipe.id]
+    found = scoring.findings(TASK, [r.recipe for r in records], DEV, answers)[records[2].recipe.id]
     assert "not shown to help" in controls.advice(records[2].recipe, found, "accuracy") and "stepwise:echo" in found.control
 
 
 def test_stepwise_alone_is_taken_and_the_report_says_what_to_run_beside_it():
     records, answers = run_of(ours=0.8)
-    assert compare.choose(TASK, records, DEV, answers).best_student == records[0].recipe.id
-    found = compare.findings(TASK, [records[0].recipe], DEV, answers)
+    assert scoring.choose(TASK, records, DEV, answers).best_student == records[0].recipe.id
+    found = scoring.findings(TASK, [records[0].recipe], DEV, answers)
     said = controls.advice(records[0].recipe, found[records[0].recipe.id], "accuracy")
     assert "nothing is said of its rationales" in said and "full@minilm, full+stepwise:label2x@minilm" in said
 

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from limbeck import compare
+from limbeck import scoring
 from limbeck.engine.generate import GREEDY, Decoding, Draw, decode, end_ids, read_decoding, seed_of
 from limbeck.engine.load import CAUSAL, SEQ2SEQ, Base, load_base
 from limbeck.engine.numbers import Numbers
@@ -305,11 +305,11 @@ def test_an_answer_says_whether_it_ended_by_itself(base: Base) -> None:
 def test_the_stop_rate_is_the_share_of_those_that_did() -> None:
     task, _ = eight_rows(Kind.TEXT)
     found = [Prediction(id=str(i), text="a", stopped=stopped) for i, stopped in enumerate([True, True, True, False, None])]
-    score = compare.stop_rate(task, found)
+    score = scoring.stop_rate(task, found)
     assert score is not None and (score.value, score.n, score.not_scored) == (0.75, 4, 1)
     assert score.low is not None and score.high is not None and score.low < 0.75 < score.high
-    assert compare.stop_rate(task, found[-1:]) is None  # the nearest row's answer never had to stop
-    assert compare.stop_rate(task.model_copy(update={"kind": Kind.LABEL}), found) is None
+    assert scoring.stop_rate(task, found[-1:]) is None  # the nearest row's answer never had to stop
+    assert scoring.stop_rate(task.model_copy(update={"kind": Kind.LABEL}), found) is None
 
 
 # ---- documents -------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ HALLWAY = {
     "indexing",
     "demonstrating",
     "derived",
+    "scoring",
     "inferring",
     "knowing",
     "judging",

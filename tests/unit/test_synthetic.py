@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from limbeck import compare, provenance, stats, synthetic
+from limbeck import provenance, scoring, stats, synthetic
 from limbeck.deployment import card_of
 from limbeck.exporters.folder import readme
 from limbeck.human import HumanAnswer
@@ -24,7 +24,7 @@ def row(i: int, kind: str, output: str = "a") -> Example:
 
 
 def measure(rows, found):
-    return compare.statistic(TASK, rows, found)
+    return scoring.statistic(TASK, rows, found)
 
 
 def said(rows: list[Example], wrong: int) -> list[Prediction]:
@@ -123,7 +123,7 @@ def test_every_metric_can_have_a_gap(metric: str) -> None:
     found = said(test, wrong=12)
     human = {str(i): HumanAnswer(id=str(i), output="ab"[i % 2]) for i in range(40, 70)}
     for h in ({}, human):
-        gap = synthetic.gap("s", metric, lambda r, f: compare.statistic(task, r, f), test, found, h, seed=0)
+        gap = synthetic.gap("s", metric, lambda r, f: scoring.statistic(task, r, f), test, found, h, seed=0)
         assert gap is not None and gap.low <= gap.difference <= gap.high and gap.metric == metric
 
 
@@ -132,7 +132,7 @@ def test_numbers_and_rank_correlations_too() -> None:
         task = Task(name="t", instruction="", kind=Kind.SCORE, low=0, high=5, metric=metric)
         test = [row(i, "gold" if i < 30 else "retrieved", str(i % 5)) for i in range(90)]
         found = [Prediction(id=r.id, text=r.output if i % 3 else text) for i, r in enumerate(test)]
-        gap = synthetic.gap("s", metric, lambda r, f, task=task: compare.statistic(task, r, f), test, found, {}, seed=0)
+        gap = synthetic.gap("s", metric, lambda r, f, task=task: scoring.statistic(task, r, f), test, found, {}, seed=0)
         assert gap is not None and gap.low < gap.high
 
 
