@@ -288,6 +288,8 @@ def fit_with(adapter: Adapter, job: FitJob) -> Fitted:
 
 def demonstrations(bench: Bench, recipe: Recipe, split: str) -> demonstrating.Shots | None:
     """Training rows to show before each input; none of them may be of dev or test."""
+    if not demonstrating.shows(recipe):
+        return None
     held_out = HeldOut({"dev": bench.dev, "test": bench.test})
     found = demonstrating.demonstrations(bench.task, recipe, bench.showable(), bench.seed, [*bench.dev, *bench.test], held_out)
     if found is not None:
@@ -348,7 +350,7 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
         return f"{recipe.adapter} does not answer tasks of kind {bench.task.kind} in this version"
     if recipe.asks_teacher and bench.ask_for is None:
         return "there is no teacher (--teacher)"
-    if reason := demonstrating.none_to_show(recipe, bench.showable()):
+    if demonstrating.shows(recipe) and (reason := demonstrating.none_to_show(recipe, bench.showable())):
         return reason
     if looks_up(recipe) and bench.library is None:
         return "there are no documents to look things up in (--docs DIR)"

@@ -34,6 +34,11 @@ def is_many(recipe: Recipe) -> bool:
     return recipe.context == "many"
 
 
+def shows(recipe: Recipe) -> bool:
+    """Whether anything stands in its prompt beside the task, the passages and the input."""
+    return is_few(recipe) or is_many(recipe)
+
+
 def reasons_first(recipe: Recipe) -> bool:
     """It is asked for reasons, then the answer."""
     return recipe.adapter == "prompt" and of_recipe(recipe).steps
@@ -82,7 +87,7 @@ def demonstrations(
     """What the recipe shows; None where it shows nothing. train: rows with an empty input are documents, which `many` quotes before
     the question and `few` leaves out. asked: rows that are going to be asked about, for their length. held_out: rows of dev and
     test, none of which may be shown; raises LimbeckError where one would be."""
-    if not (is_few(recipe) or is_many(recipe)):
+    if not shows(recipe):
         return None
     there = pool_of(recipe, train)
     pool = there if held_out is None else without_leaks(there, held_out)
@@ -104,7 +109,7 @@ def without_leaks(rows: Sequence[Example], held_out: HeldOut) -> list[Example]:
 
 def none_to_show(recipe: Recipe, train: Sequence[Example]) -> str:
     """Why a candidate that shows rows has none to show, or ""."""
-    if not (is_few(recipe) or is_many(recipe)):
+    if not shows(recipe):
         return ""
     if pool_of(recipe, train):
         return ""

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from limbeck import registry
+from limbeck.engine.around import Around
 from limbeck.errors import ModelError
 from limbeck.run import write_json
 from limbeck.types import Example, Prediction, Predictor, Task
@@ -25,7 +26,7 @@ Picker = Callable[[Example], Sequence[Example]]
 
 
 @dataclass(frozen=True)
-class Demonstrator:
+class Demonstrator(Around):
     """predictor: who answers. pick: input -> demonstrations. picker, k, seed, rows, values: how pick is made again."""
 
     predictor: Predictor
@@ -35,14 +36,6 @@ class Demonstrator:
     seed: int
     rows: Sequence[Example]
     values: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def task(self) -> Any:
-        return self.predictor.task  # type: ignore[attr-defined]
-
-    @property
-    def max_length(self) -> int:
-        return int(self.predictor.max_length)  # type: ignore[attr-defined]
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """latency_ms: the picking included."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from limbeck import registry, render
+from limbeck.engine.around import Around
 from limbeck.engine.demonstrator import with_demonstrations
 from limbeck.errors import ModelError
 from limbeck.run import write_json
@@ -47,20 +48,12 @@ class Reranked(Protocol):
 Rerank = Callable[[Sequence[Example], Sequence[Sequence[str]]], Sequence[Any]]  # rows, passages of each -> Reranked of each
 
 
-class Reader:
+class Reader(Around):
     """predictor: who answers. k: passages per input, the best first. way: fused | words | meaning. rerank: who puts `depth`
     passages in order, of which the first k are read."""
 
     def __init__(self, predictor: Predictor, index: Index, k: int, way: str, rerank: Rerank | None = None, depth: int = 0):
         self.predictor, self.index, self.k, self.way, self.rerank, self.depth = predictor, index, k, way, rerank, depth
-
-    @property
-    def task(self) -> Any:
-        return self.predictor.task  # type: ignore[attr-defined]
-
-    @property
-    def max_length(self) -> int:
-        return int(self.predictor.max_length)  # type: ignore[attr-defined]
 
     def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """latency_ms: the search included."""
