@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from limbeck.bench.knowledge import contexts, process, semantics, study, syllogisms, words, writers
-from limbeck.bench.knowledge.base import MARK, episode, statements
+from limbeck.bench.knowledge.base import MARK, Shape, answers, episode, stages, statements, words_of
 from limbeck.bench.knowledge.berglund import berglund
 from limbeck.bench.knowledge.checker import closure, consequences, faults
 from limbeck.bench.knowledge.facts import END, Document, Fact, World
@@ -194,11 +194,13 @@ def test_no_pseudo_word_is_one_token_of_the_embedded_tokenizer():
 def test_what_an_episode_concludes_follows_from_what_it_gives(name: str):
     world, rng = small(name, 1), Random(0)
     for _ in range(30):
-        given, _, told = episode(world, 8, rng).partition(f" {MARK} ")
-        facts = [world.rules.read(s) for s in given.split(END)[:-1]]
-        assert all(facts)
-        follows = closure([f for f in facts if f], world.rules)
-        assert all(world.rules.read(s) in follows for s in told.split(END)[:-1])
+        given, _, told = episode(world, 8, 8, rng).partition(f" {MARK} ")
+        facts, said = ([world.rules.read(s) for s in text.split(END)[:-1]] for text in (given, told))
+        if world.tell:  # a sentence that names the terms stands before each two premises, and before each conclusion
+            assert facts[::3] == [None] * (len(facts) // 3) and said[::2] == [None] * (len(said) // 2)
+            facts, said = [f for f in facts if f], [f for f in said if f]
+        assert all(facts) and said
+        assert set(said) <= set(closure([f for f in facts if f], world.rules))
 
 
 @worlds
@@ -355,3 +357,29 @@ def test_the_two_halves_of_a_composition_are_asked_with_nothing_in_sight_that_te
             assert len({o.partition(" after ")[2] for o in item.options}) == 1  # only what the outer function becomes differs
         if item.split == "inner":
             assert not set(item.options) & set(item.stem.split())
+
+
+# ---- how the base is trained -------------------------------------------------------------------------------------------
+
+
+def test_a_base_reads_few_facts_first_and_its_background_last_in_all_its_steps():
+    plan = stages(Shape(steps=1000, most=6, share=0.4))
+    assert [s.facts for s in plan] == [1, 2, 4, 6, 6]
+    assert [s.share for s in plan] == [1, 1, 1, 1, 0.4]
+    assert sum(s.steps for s in plan) == 1000
+    assert [s.facts for s in stages(Shape(most=1))] == [1] * 5
+
+
+def test_of_a_sentence_its_object_alone_is_learnt(tmp_path: Path):
+    torch = pytest.importorskip("torch")
+    from limbeck.engine.fresh import word_tokenizer
+
+    for name in NAMES:
+        world = small(name, 0)
+        tokenizer = word_tokenizer(words_of(world), 64)
+        told = [item.fact for item in world.items[:8]]
+        text = " ".join(f"{world.rules.say(fact, template)}{END}" for template in range(5) for fact in told)
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        found = answers(world.rules, tokenizer)(torch.tensor([ids]))[0].tolist()
+        learnt = [tokenizer.decode([i]) for i, one in zip(ids, found, strict=True) if one]
+        assert learnt == [word for _ in range(5) for fact in told for word in fact.object.split()]

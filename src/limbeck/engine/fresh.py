@@ -32,7 +32,7 @@ def new_causal(
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=heads, max_position_embeddings=positions, tie_word_embeddings=tied, initializer_range=width**-0.5,
+        num_key_value_heads=heads, max_position_embeddings=positions, tie_word_embeddings=tied, initializer_range=0.02,
         pad_token_id=0, bos_token_id=2, eos_token_id=3,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)

@@ -18,13 +18,7 @@ from limbeck.bench.knowledge.facts import OPENERS, STATED, Document, Fact, Item,
 from limbeck.bench.knowledge.words import pseudo_words
 
 BECOMES = "becomes"
-WAYS = (
-    "the {op} of {a} is",
-    "take the {op} of {a} : it is",
-    "{a} has as its {op}",
-    "by {op} from {a} comes",
-    "whoever makes the {op} of {a} gets",
-)
+WAYS = ("{op} {a} is", "{op} {a} gives", "{op} {a} makes", "{op} {a} yields", "{op} {a} comes as")
 
 
 def rules_of(op: str) -> Rules:

@@ -17,19 +17,15 @@ from limbeck.bench.knowledge.facts import OPENERS, STATED, Document, Fact, Item,
 from limbeck.bench.knowledge.words import pseudo_words
 
 KIND, KINDS = "is", "includes"
-VERB = ("all {a} {v}", "every {a} can {v}", "you may see {a} {v}", "what {a} do is to {v}", "for sure {a} will {v}")
-BY = ("{a} is {v} by", "what can {v} {a} is", "to {v} {a} is for", "those that {v} {a} are", "it takes them to {v} {a} :")
+VERB = ("{a} do {v}", "{a} can {v}", "{a} may {v}", "{a} will {v}", "{a} must {v}")
+BY = ("{a} from {v}", "{a} by {v}", "{a} of {v}", "{a} through {v}", "{a} after {v}")
 
 
 def hierarchy(verbs: Sequence[str]) -> Rules:
     """is, and one relation a verb; each with its inverse. What holds of a kind holds of all that are of this kind."""
     relations = {
-        KIND: Relation(
-            KIND,
-            ("all {a} are", "every {a} is among the", "you may call {a} a sort of", "what {a} are is", "for sure {a} belong to"),
-            KINDS,
-        ),
-        KINDS: Relation(KINDS, ("some {a} are", "one sort of {a} is", "among the {a} are", "to {a} belong", "{a} is said of"), KIND),
+        KIND: Relation(KIND, ("{a} are all", "{a} count as", "{a} belong to", "{a} fall under", "{a} rank among"), KINDS),
+        KINDS: Relation(KINDS, ("{a} take in", "{a} stand over", "{a} reach down", "{a} spread to", "{a} split into"), KIND),
     }
     for v in verbs:
         relations[v] = Relation(v, tuple(t.replace("{v}", v) for t in VERB), f"{v} by")
