@@ -199,10 +199,10 @@ def trains(adapter: Adapter) -> bool:
 
 
 def sent(bench: Bench, recipe: Recipe, fitted: Fitted) -> tuple[Message, ...]:
-    """One prompt as it goes out: of the first dev row, with the passages that are looked up for it."""
-    if fitted.prompt is None or not bench.dev:
+    """One prompt as it goes out: of the first dev row (of test, where there is no dev), with the passages that are looked up for it."""
+    if fitted.prompt is None or not (bench.dev or bench.test):
         return ()
-    rows = [bench.dev[0].blind()]
+    rows = [(bench.dev or bench.test)[0].blind()]
     rows = bench.library.with_passages(recipe, rows) if looks_up(recipe) and bench.library is not None else rows
     return tuple(fitted.prompt(rows[0]))
 

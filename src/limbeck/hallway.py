@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from limbeck import candidates, compare, indexing, inferring, making, reasoning, registry, render, scoring, starting, supply
+from limbeck import candidates, compare, indexing, inferring, making, reasoning, recipes, registry, render, scoring, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
@@ -231,7 +231,7 @@ def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, pla
     """Unlabelled rows, labelled by the teacher, those first that say most beyond the labelled ones: where the money ends,
     it has bought the best. A row that got no answer is put aside, and asked about again on resume. Where a candidate learns
     from rationales, label and rationale come from one completion."""
-    if not given.unlabelled or given.teacher is None:
+    if not given.unlabelled or given.teacher is None or not any(recipes.learns_labels(recipe) for recipe in plan.recipes):
         return []
     ids = {r.id for r in given.unlabelled}
     every = read_lines(folder.rows, Example)

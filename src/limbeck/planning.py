@@ -71,6 +71,9 @@ def make_plan(given: Given, task: Task, sizes: derived.Sizes, train: Sequence[Ex
     if given.settings.docs and teacher is not None and not teacher.recording and not given.asks_documents:
         usual.append("prompt+rag:4@teacher")
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
+    if sizes.unlabelled and not any(recipes.learns_labels(recipe) for recipe in wanted):
+        sizes = replace(sizes, unlabelled=0)
+        given.warnings.append(NOBODY_LEARNS)
     demonstrating.check_values(given.settings.overrides)
     planned = [
         demonstrating.with_window(derived.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
@@ -91,6 +94,9 @@ def make_plan(given: Given, task: Task, sizes: derived.Sizes, train: Sequence[Ex
         n = int(supply.how_many(task, given.settings).value)
         foreseen = with_making(foreseen, task, n, supply.votes_of(given.settings), teacher, [*given.gold, *train], given.labeller)
     return Plan(task, sizes, planned, foreseen)
+
+
+NOBODY_LEARNS = "the unlabelled rows are not labelled: no candidate trains on them"
 
 
 def documents_alone(given: Given) -> list[str]:

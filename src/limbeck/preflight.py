@@ -50,11 +50,16 @@ class Given:
         return self.settings.docs is not None and bool(self.test) and not self.gold and not self.made and not self.settings.make
 
     @property
+    def only_asks(self) -> bool:
+        """Rows to score on are given, and no candidate trains on others or is shown some."""
+        return bool(self.test) and bool(self.wanted) and not any(recipes.uses_rows(recipe) for recipe in self.wanted)
+
+    @property
     def makes_rows(self) -> bool:
-        """Are rows to be made from the prompt? Where there are none, or where the user asks for it."""
+        """Are rows to be made from the prompt? Where there are none and a candidate uses them, or where the user asks for it."""
         if self.asks_documents:
             return False
-        return bool(self.settings.make) or (self.settings.make is None and not self.gold and not self.made)
+        return bool(self.settings.make) or (self.settings.make is None and not self.gold and not self.made and not self.only_asks)
 
 
 def preflight(settings: Settings, prompt: str) -> Given:
@@ -145,7 +150,7 @@ def must_have_a_source_of_rows(given: Given) -> None:
         if source != "none":
             open_source(source)  # a name that is none is told before anybody is asked
     if not given.makes_rows:
-        if not given.gold and not given.made and not given.asks_documents:
+        if not given.gold and not given.made and not given.asks_documents and not given.only_asks:
             raise MissingError(
                 "there are no rows, and --make 0 says that none are to be made", no_rows(given), f"limbeck run {prompt} --rows rows.csv"
             )
@@ -236,7 +241,8 @@ def cut(given: Given, task: Task) -> tuple[Given, Splits, list[Example]]:
     rest, how = [*(gold or []), *made], ""
     if made and test is None:
         rest, test, how = test_of_made(task, gold or [], made, given.settings.seed)
-    if given.asks_documents and test and dev is None:
+    alone = given.only_asks and not rest and len(given.wanted) > 1  # one candidate is chosen without dev
+    if (given.asks_documents or alone) and test and dev is None:
         test, dev, how = questions_apart(task, test, given.settings.seed)
     splits, train, dev, test = make_splits(task, rest, dev, test, given.settings.seed, how)
     others = {"train": train, "dev": dev, "unlabelled": given.unlabelled}
@@ -253,7 +259,7 @@ def cut(given: Given, task: Task) -> tuple[Given, Splits, list[Example]]:
         )
     given.unlabelled = kept["unlabelled"]
     splits = splits.model_copy(update={"train": split_of(kept["train"]), "dev": split_of(kept["dev"])})
-    unseen = {r.output for r in test} - {r.output for r in kept["train"]} if task.kind is Kind.LABEL else set()
+    unseen = {r.output for r in test} - {r.output for r in kept["train"]} if task.kind is Kind.LABEL and kept["train"] else set()
     if unseen:
         n = sum(r.output in unseen for r in test)
         given.warnings.append(

@@ -207,6 +207,16 @@ def learns_documents(recipe: Recipe, labelled: bool) -> bool:
     return not labelled and not recipe.rows and not recipe.objective and writes(recipe, registry.take("adapters", recipe.adapter))
 
 
+def uses_rows(recipe: Recipe) -> bool:
+    """Whether labelled rows reach this candidate: it learns from them, or is shown some. A bare prompt reads the input alone."""
+    return registry.take("adapters", recipe.adapter).group != "prompt" or recipe.context.partition(":")[0] in ("few", "many")
+
+
+def learns_labels(recipe: Recipe) -> bool:
+    """Whether rows that the teacher labels reach this candidate: it trains, and on more than the user's own rows."""
+    return registry.take("adapters", recipe.adapter).group != "prompt" and recipe.rows not in ("rows:gold", "rows:generated")
+
+
 def uses_documents(recipe: Recipe, labelled: bool) -> bool:
     """Whether documents of the user's reach this candidate otherwise than by being looked up: it learns them, or, where no row could
     be, is shown them."""

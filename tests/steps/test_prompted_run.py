@@ -89,3 +89,14 @@ def test_the_same_command_again_does_nothing_again(ran, given):
     done = call_limbeck("run", folder / "prompt.md", *arguments, "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     assert {p: p.stat().st_mtime_ns for p in (out / "4-predictions").iterdir()} == stamp
+
+
+def test_a_base_is_measured_on_a_file_of_test_rows_alone(given, tmp_path):
+    folder, base = given
+    arguments = ["--test", folder / "rows.jsonl", "--candidates", f"prompt@{base}", "--set", "calibrate=true,max_length=120"]
+    done = call_limbeck("run", folder / "prompt.md", *arguments, "--threads", "1", "--out", tmp_path / "run", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["winner"] == f"prompt@{base}" and report["rows"][0]["test"]["value"] == 1.0
+    assert report["sizes"] == {"train": 0, "dev": 0, "test": 130, "unlabelled": 0}
+    assert (tmp_path / "run" / "6-deploy" / "parity.json").exists()
