@@ -17,10 +17,11 @@ from typing import Any
 from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure, showing
 from limbeck.augment.statements import whole
 from limbeck.curate.leak import HeldOut
-from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
+from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingExtra, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
 from limbeck.knowing import Knowledge
 from limbeck.log import Log
+from limbeck.need import extras_told
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
 from limbeck.types import SYNTHETIC, Example, Frozen, Message, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
@@ -316,9 +317,13 @@ def finish(
     """Do the work and write it down. A provider or a method that fails is a record; a wrong key or a full disk stops."""
     bench.log.event("candidate", recipe=recipe.text, split=split)
     try:
-        record, predictions = work()
+        with extras_told():
+            record, predictions = work()
     except (MissingKey, DiskFull):
         raise
+    except MissingExtra as absent:
+        bench.log.warn(f"{recipe.text}: {absent.what} ({absent.do})")
+        return write(bench, Record(recipe=recipe, group=adapter.group, state="failed", reason=f"{absent.what}: {absent.do}"), split)
     except LimbeckError as error:
         bench.log.warn(f"{recipe.text}: {error.what}", detail=str(error))
         return write(bench, Record(recipe=recipe, group=adapter.group, state="failed", reason=error.what), split)
