@@ -14,6 +14,7 @@ from typing import Any
 
 from limbeck import candidates, compare, indexing, inferring, making, reasoning, recipes, registry, render, scoring, starting, supply
 from limbeck.candidates import Bench, Record
+from limbeck.engine.load import fetch_config
 from limbeck.errors import LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
 from limbeck.planning import (
@@ -85,7 +86,8 @@ def rows_wanted(settings: Settings, prompt: str) -> int:
 
 def look(settings: Settings, prompt: str) -> tuple[Given, Plan, Splits]:
     """--dry-run: everything that costs nothing. Writes nothing, asks nobody."""
-    given = preflight(settings, prompt)
+    given = preflight(settings, prompt, ask_hub=False)
+    given.warnings += given.downloads
     task = by_rules(given)
     if given.makes_rows:
         return given, *supply_plan(given, task)
@@ -94,7 +96,9 @@ def look(settings: Settings, prompt: str) -> tuple[Given, Plan, Splits]:
 
 
 def announce(folder: RunFolder, given: Given, log: Log) -> None:
-    """Say which steps the changes since the last run have made stale, before money is spent."""
+    """Say which steps the changes since the last run have made stale, before money is spent; and what is not here yet."""
+    for text in given.downloads:
+        log.event("note", text=text)
     own = examples_inputs(given)  # what depends on other steps (task, made) is not known yet: the task's own inputs stand for it
     since = {*folder.was_done_otherwise("task", task_inputs(given)), *folder.was_done_otherwise("examples", own)}
     if changed := sorted(since & {*task_inputs(given), *own}):
@@ -209,6 +213,8 @@ def find_bases(folder: RunFolder, given: Given, task: Task, splits: Splits, stor
         log.event("bases", recipes=facts["recipes"], notes=facts["notes"])
         folder.mark_done("bases", inputs, [path])
     given.proposed = json.loads(path.read_bytes())["recipes"]
+    for text in given.proposed:
+        fetch_config(text.rpartition("@")[2])
 
 
 def find_recipes(folder: RunFolder, given: Given, task: Task, splits: Splits, log: Log) -> Plan:

@@ -101,3 +101,38 @@ def test_unlabelled_rows_are_labelled_only_for_candidates_that_train_on_them(fol
 def test_several_prompts_on_test_rows_alone_are_chosen_on_some_of_them(folder: Path) -> None:
     assert foreseen(folder, "prompt@teacher", test=True) == ([], 12), "one candidate is chosen without dev"
     assert foreseen(folder, "prompt@teacher", "prompt:cot@teacher", test=True) == ([], 8)
+
+
+def test_a_base_of_the_hub_that_is_not_here_is_refused_offline_and_told_online(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def hf_hub_download(*name: str) -> str:
+        asked.append(name)
+        raise OSError("no network in a test")
+
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
+    settings = Settings(prompt="prompt.md", rows=(str(folder / "rows.jsonl"),), candidates=("majority", "full@nope/nope", "full@own/kept"))
+    kept = folder / "cache" / "models--own--kept" / "snapshots" / "abc"
+    kept.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (kept / name).touch()
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    given, _, _ = look(settings, PROMPT)
+    assert [text for text in given.warnings if "is downloaded first" in text and text.startswith("nope/nope")] == given.downloads
+    assert len(given.downloads) == 1 and not asked, "a dry run asks nobody"
+    preflight(settings, PROMPT)
+    assert ("nope/nope", "config.json") in asked, "a run wants to know what kind of model it is"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(MissingError, match="nope/nope is not on this machine"):
+        look(settings, PROMPT)
+
+
+def test_a_base_whose_kind_is_not_known_yet_is_not_refused_as_an_encoder() -> None:
+    from limbeck import recipes
+
+    assert recipes.parse("lora+rag:4@owner/unknown").context == "rag:4"
+    with pytest.raises(UsageError, match="reads passages"):
+        recipes.parse("lora+rag:4@minilm")
