@@ -1,5 +1,6 @@
 """A report says the same in the terminal, in Markdown and on the page, and a user's text never becomes markup."""
 
+import html
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -10,9 +11,10 @@ from rich.console import Console
 from limbeck.report import format as f
 from limbeck.report import markdown, page, terminal
 from limbeck.report.html import Html, tag
-from limbeck.report.table import columns, ranked, within
+from limbeck.report.table import columns, cost, ranked, within
 from limbeck.report.terminal import folded
 from limbeck.types import Report
+from limbeck.verdict import Choice, decide
 from tests.unit import report_fixture
 
 
@@ -157,6 +159,17 @@ def test_markdown_holds_no_html_and_no_link_of_a_users():
 # ---- the order and the numbers -------------------------------------------------------------------------------------
 
 
+def test_the_time_of_this_machine_is_written_as_roughly_as_it_is_known_and_a_bill_to_the_digit():
+    report = report_fixture.twelve_labels()
+    local, billed = (next(r for r in report.rows if r.recipe == name) for name in ("full@minilm", "prompt+few:8:nearest@teacher"))
+    assert decide(report.rows, Choice(best_student=local.id, best_baseline=billed.id), 400)[0].endswith(
+        ", at <$0.01 instead of $0.61 per 1,000 calls."
+    )
+    for text in (printed(report, 250), html.unescape(markdown(report)).replace("\\", ""), html.unescape(page(report))):
+        assert cost(local) == "<$0.01" in text and cost(billed) == "$0.61" in text
+        assert f.usd(local.usd_per_1000) == "$0.000128" not in text
+
+
 def test_an_error_is_ranked_with_the_smallest_first():
     assert [row.recipe for row in ranked(report_fixture.scores())] == ["lora:r8@minilm", "prompt@teacher", "head@minilm", "majority"]
 
@@ -181,6 +194,12 @@ def test_columns_that_nobody_measured_are_left_out():
         (f.usd, 0.2144, "$0.214"),
         (f.usd, 1234.5, "$1,234.50"),
         (f.usd, 1e-9, "<$0.00001"),
+        (f.machine_usd, None, "-"),
+        (f.machine_usd, 0.000128, "<$0.01"),
+        (f.machine_usd, 0.0327, "$0.03"),
+        (f.machine_usd, 0.0961, "$0.10"),
+        (f.machine_usd, 4.6, "$5"),
+        (f.machine_usd, 32.7, "$30"),
         (f.ms, 1.2, "1.2 ms"),
         (f.ms, 1454, "1.45 s"),
         (f.seconds, 42.0, "42 s"),
