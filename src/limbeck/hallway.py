@@ -22,6 +22,7 @@ from limbeck.planning import (
     asker,
     keep_embeddings,
     make_plan,
+    probes_of,
     settle_speed,
     sizes_of,
     supply_plan,
@@ -218,7 +219,7 @@ def find_bases(folder: RunFolder, given: Given, task: Task, splits: Splits, stor
 
 
 def find_recipes(folder: RunFolder, given: Given, task: Task, splits: Splits, log: Log) -> Plan:
-    plan = make_plan(given, task, *sizes_of(given, task, splits, read_lines(folder.rows, Example)))
+    plan = make_plan(given, task, *sizes_of(given, task, splits, read_lines(folder.rows, Example)), known=probes_of(folder))
     write_json(
         folder.recipes, {"recipes": [r.model_dump(mode="json") for r in plan.recipes], "estimate": plan.estimate.model_dump(mode="json")}
     )

@@ -74,22 +74,27 @@ def context_of(name: str, config: Any) -> int:
 def config_of_name(name: str) -> SimpleNamespace | None:
     """The config.json of a base, without its weights; of the Hub's too, where its cache holds it: nobody is asked. None where
     it is not on this machine."""
+    folder = config_folder(name)
+    try:
+        return None if folder is None else SimpleNamespace(**json.loads((folder / "config.json").read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def config_folder(name: str) -> Path | None:
+    """Where a base lies on this machine: its own folder, or its snapshot in the Hub's cache. Nobody is asked."""
     try:
         if name in registry.names("bases"):
-            folder = registry.take("bases", name).folder()
-        else:
-            folder = Path(name).expanduser()
-            if not folder.is_dir() and not is_on_hub(name):
-                return None
-            if not folder.is_dir():
-                import huggingface_hub as hub
+            return Path(registry.take("bases", name).folder())
+        if (folder := Path(name).expanduser()).is_dir():
+            return folder
+        if not is_on_hub(name):
+            return None
+        import huggingface_hub as hub
 
-                kept = hub.try_to_load_from_cache(name, "config.json")
-                if not isinstance(kept, str):
-                    return None
-                folder = Path(kept).parent
-        return SimpleNamespace(**json.loads((folder / "config.json").read_bytes()))
-    except (OSError, ValueError, TypeError, ImportError, LimbeckError):
+        kept = hub.try_to_load_from_cache(name, "config.json")
+        return Path(kept).parent if isinstance(kept, str) else None
+    except (OSError, ValueError, ImportError, LimbeckError):
         return None
 
 
@@ -118,6 +123,13 @@ def parameters_of_name(name: str) -> int | None:
     except (OSError, ValueError, LimbeckError):
         return None
     return sum(prod(about["shape"]) for head in heads for key, about in head.items() if key != "__metadata__") or None
+
+
+def bytes_of_name(name: str) -> int | None:
+    """Of a base's weights on this disk, the Hub's cache included; None where it is not here."""
+    config = config_folder(name)
+    files = list(config.glob("*.safetensors")) if config else []
+    return sum(file.stat().st_size for file in files) or None
 
 
 def _head_of(file: Path) -> dict[str, Any]:
