@@ -27,6 +27,7 @@ from limbeck.run import RunFolder, read_json, read_lines, write_json, write_line
 from limbeck.types import SYNTHETIC, Example, Frozen, Message, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
 
 SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
+OUT_OF_TIME = "the time budget was used up (--budget)"
 UNANSWERED = {error.__name__ for error in (CapReached, Transient, ProviderError)}  # worth asking again on another day
 
 
@@ -366,7 +367,7 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
     if reasoning.needs(recipe) and not any(row.rationale for row in bench.rows_for(recipe)):
         return reasoning.none_of_them(bench.ask_for is not None)
     if time.monotonic() > bench.deadline:
-        return "the time budget was used up (--budget)"
+        return OUT_OF_TIME
     return ""
 
 

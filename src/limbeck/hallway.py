@@ -15,7 +15,7 @@ from typing import Any
 from limbeck import candidates, compare, indexing, inferring, making, reasoning, recipes, registry, render, scoring, starting, supply
 from limbeck.candidates import Bench, Record
 from limbeck.engine.load import fetch_config
-from limbeck.errors import LimbeckError, NoWinner, ProviderError
+from limbeck.errors import CapReached, LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
 from limbeck.planning import (
     Plan,
@@ -472,6 +472,10 @@ def must_have_verdict(report: Report, settings: Settings) -> Report:
                 "no verdict: the teacher did not answer, and nothing else could be compared",
                 "; ".join(reasons),
                 "the same command again resumes",
+            )
+        if reasons and all(r.reason in ("", candidates.OUT_OF_TIME) for r in report.rows):
+            raise CapReached(
+                "no verdict: the time was up before a candidate could be scored", reasons[0], "--budget with more time; it resumes"
             )
         raise LimbeckError(
             "no verdict: no candidate could be scored", "; ".join(reasons), "limbeck report, and events.jsonl in the run folder"
