@@ -17,7 +17,7 @@ from limbeck.knowing import Knowledge
 from limbeck.registry import Teacher
 from limbeck.tasks import by_teacher
 from limbeck.teachers.tokens import tokens_of
-from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task, Value
+from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task
 
 TRAIN_TOKENS_S = 1800.0  # a 22.7M encoder, one core, bf16, 32 x 32 tokens: measured 1,000 to 3,000
 EMBED_TOKENS_S = 6000.0
@@ -154,7 +154,6 @@ def in_front(plan: Estimate, what: str, usd: Usd, seconds: float, calls: int) ->
     )
 
 
-REASON_CHARS = 160  # of a rationale that is not there yet
 REASON_LOW, REASON_HIGH = 15.0, 90.0  # tokens of one to three short sentences; PaLM's have 8 to 50 words
 
 
@@ -171,7 +170,7 @@ def with_rationales(
     first = 0 if enough else min(len(bare), TRIES * (K - own))
     calls = n + first
     shown = spread([r for r in train if r.output and (r.rationale or not enough)], 0 if teacher.recording else K)
-    worked = [r.model_copy(update={"rationale": r.rationale or "x" * REASON_CHARS}) for r in shown]
+    worked = [r.model_copy(update={"rationale": r.rationale or "x" * demonstrating.REASON_CHARS}) for r in shown]
     rows = spread(bare or asked or train, SAMPLE) or [made_up(task)]
     prompts = [prompt_tokens(render_reasons.messages(task, r.blind(), worked, r.output if seen else None)) for r in rows]
     prompt, (low, high) = sum(prompts) / len(prompts), reply_tokens(task, train)
@@ -252,11 +251,8 @@ def picker(
     for an estimate loads no model."""
     if recipe is None or not train:
         return lambda row: ()
-    if demonstrating.reasons_first(recipe):  # rationales that the run is going to buy are not there yet
-        train = [row if row.rationale else row.model_copy(update={"rationale": "x" * REASON_CHARS}) for row in train]
-    in_words = [Value(name="similarity", value="words", why=""), *(v for v in recipe.values if v.name != "similarity")]
-    cheap = recipe.model_copy(update={"values": tuple(in_words), "context": recipe.context.replace(":dense", ":nearest")})
-    return demonstrating.demonstrations(task, cheap, train, seed, asked) or (lambda row: ())
+    train = demonstrating.explained(recipe, train)
+    return demonstrating.demonstrations(task, demonstrating.by_words(recipe), train, seed, asked) or (lambda row: ())
 
 
 def prompted_s(task: Task, recipe: Recipe, train: Sequence[Example], asked: Sequence[Example], seed: int) -> float:

@@ -91,6 +91,12 @@ def make_plan(
     ]
     explained = teacher is not None and reasoning.wanted(planned)
     shown = train or (whole(given.knowledge.texts) if given.knowledge else ())
+    for place, recipe in enumerate(planned):
+        window = given.settings.overrides.get("window")
+        planned[place], left_out = demonstrating.trimmed_to_window(
+            task, recipe, shown, given.settings.seed, asked, given.settings.teacher, window
+        )
+        given.warnings += [left_out] if left_out else []
     probes = dict(known or {})
 
     def probed(recipe: Recipe) -> float | None:
