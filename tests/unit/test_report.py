@@ -2,6 +2,8 @@
 
 import html
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -10,6 +12,7 @@ from rich.console import Console
 
 from limbeck.report import format as f
 from limbeck.report import markdown, page, terminal
+from limbeck.report.board import FIRST
 from limbeck.report.html import Html, tag
 from limbeck.report.table import columns, cost, ranked, within
 from limbeck.report.terminal import folded
@@ -64,6 +67,31 @@ def test_the_page_asks_the_network_for_nothing_and_runs_nothing(report):
         assert (attributes.get("href") or "#").startswith("#")
     assert not re.search(r"@import|url\(", text)
     assert any("default-src 'none'" in (a.get("content") or "") for a in read.all("meta"))
+
+
+OVERFLOWS = """<script>
+const wide = [document.documentElement, ...document.querySelectorAll(".board, .scroll")].filter(one => one.scrollWidth > one.clientWidth + 1)
+document.title = "too wide: " + wide.map(one => one.tagName + " " + one.className + " " + one.scrollWidth + " in " + one.clientWidth).join(", ")
+</script>"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium to look with")
+@pytest.mark.parametrize("width", [1300, 800])
+def test_nothing_of_the_page_has_to_be_scrolled_sideways(width, tmp_path):
+    watched = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page(report_fixture.twelve_labels()))
+    (tmp_path / "page.html").write_text(watched.replace("</body>", f"{OVERFLOWS}</body>"))
+    look = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/user", f"--window-size={width},1400"]
+    done = subprocess.run([*look, "--dump-dom", f"file://{tmp_path}/page.html"], capture_output=True, text=True, timeout=120)
+    assert re.findall("<title>(too wide: .*?)</title>", done.stdout) == ["too wide: "]
+
+
+def test_what_one_does_not_decide_by_stands_in_a_second_line_with_its_name(report):
+    text, rows = html.unescape(page(report)), ranked(report)
+    head = text.partition('class="board"')[2].partition("</thead>")[0]
+    for column in columns(report):
+        assert (f">{column.title}</th>" in head) == (column.keep <= FIRST)
+        told = [column.cell(row) for row in rows if column.keep > FIRST and column.cell(row) != f.MISSING]
+        assert all(f"<b>{column.title}</b> {cell}</span>" in text for cell in told)
 
 
 def test_the_page_can_be_read_aloud(report):
