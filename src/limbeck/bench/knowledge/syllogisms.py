@@ -6,7 +6,7 @@ some B are A)."""
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import cycle, product
 from random import Random
 
 from limbeck.bench.knowledge.checker import closure
@@ -45,14 +45,20 @@ def valid_forms() -> list[Form]:
 
 
 def syllogisms(seed: int, *, items: int = 69, known: frozenset[str] = frozenset()) -> World:
-    """One document an item; the forms in turn. Its only split is called syllogism."""
+    """One document an item; all, some and no are concluded equally often (else "some" alone would be right in half of them), each by
+    its forms in turn. Its only split is called syllogism."""
     rng = Random(f"syllogisms/{seed}")
     names = pseudo_words(3 * items, rng, known)
-    forms = rng.sample(valid_forms(), len(valid_forms()))
+    by_conclusion: dict[str, list[Form]] = {}
+    for form in rng.sample(valid_forms(), len(valid_forms())):
+        right = conclusion(premises(form, "s", "m", "p"), "s", "p")
+        assert right is not None
+        by_conclusion.setdefault(right.relation, []).append(form)
+    turns = [cycle(forms) for forms in by_conclusion.values()]
     documents, asked = [], []
     for i in range(items):
         s, m, p = names[3 * i : 3 * i + 3]
-        given = premises(forms[i % len(forms)], s, m, p)
+        given = premises(next(turns[i % len(turns)]), s, m, p)
         said = [RULES.say(f, rng.choice(STATED)) for f in rng.sample(given, 2)]
         documents.append(Document(f"s{i}", (f"this is how {s} , {m} and {p} go together", *said)))
         right = conclusion(given, s, p)
