@@ -27,7 +27,8 @@ def new_causal(
     tied: bool = True,
 ) -> Path:
     """Every word and sign of the texts becomes one token; what is unknown is [UNK]. tied: the embedding is the output's, too, so that a
-    word that was seen on one side is known on the other. Returns the folder."""
+    word that was seen on one side is known on the other. First weights are spread as small as BERT's (0.02): with those of
+    width ** -0.5 a model of two layers did not learn to copy a name. Returns the folder."""
     tokenizer = word_tokenizer(texts, positions)
     torch.manual_seed(seed)
     config = LlamaConfig(
