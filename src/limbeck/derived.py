@@ -162,7 +162,7 @@ def showing(recipe: Recipe) -> Sequence[Value]:
     return NUMBERS.get(rest[1], ()) if name == "few" and len(rest) > 1 else ()
 
 
-MANY = (Value(name="window", value=None, why="tokens that the model takes, prompt and answer: told by demonstrating.with_window"),)
+MANY = (Value(name="window", value=None, why="tokens that the model takes, prompt and answer: told by windowing.with_window"),)
 
 
 def looking_up(recipe: Recipe, family: str, put: Any) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from limbeck import demonstrating, derived, knowing, reasoning, recipes, supply
+from limbeck import demonstrating, derived, knowing, reasoning, recipes, supply, windowing
 from limbeck.augment.statements import whole
 from limbeck.errors import UsageError
 from limbeck.estimate import Estimate, estimate, with_inferences, with_making, with_rationales
@@ -86,7 +86,7 @@ def make_plan(
         given.warnings.append(NOBODY_LEARNS)
     demonstrating.check_values(given.settings.overrides)
     planned = [
-        demonstrating.with_window(derived.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
+        windowing.with_window(derived.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
         for recipe in wanted
     ]
     explained = teacher is not None and reasoning.wanted(planned)
@@ -129,7 +129,7 @@ def documents_alone(given: Given) -> list[str]:
     names = ["prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher"] if able else [f"prompt+rag:4@{base}", f"prompt+many@{base}"]
     if able and "window" not in given.settings.overrides:
         try:
-            demonstrating.with_window(
+            windowing.with_window(
                 Recipe(adapter="prompt", context="many", base="teacher", values=(Value(name="window", value=None, why=""),)),
                 given.settings.teacher,
             )

@@ -32,6 +32,7 @@ HALLWAY = {
     "human",
     "indexing",
     "demonstrating",
+    "windowing",
     "derived",
     "scoring",
     "inferring",

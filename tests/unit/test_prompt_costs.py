@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from limbeck import compare, demonstrating, derived, estimate, recipes, render
+from limbeck import compare, demonstrating, derived, estimate, recipes, render, windowing
 from limbeck.adapters.prompt import Prompted
 from limbeck.derived import MANY
 from limbeck.errors import UsageError
@@ -100,7 +100,7 @@ def test_a_prompted_row_costs_what_was_billed() -> None:
 
 
 def test_the_estimate_of_many_counts_on_no_cache_and_stays_above_the_bill() -> None:
-    recipe = demonstrating.with_window(
+    recipe = windowing.with_window(
         derived.with_values(recipes.parse("prompt+many@teacher"), TASK, derived.Sizes(30, 5, 5, 0, 3, 20.0, 0), {"window": 450}), "m"
     )
     asked = [Example(id=f"q{i}", input=f"word{i} and more", output="a") for i in range(10)]
@@ -213,7 +213,7 @@ def test_the_report_says_in_words_how_many_rows_stood_in_the_prompt() -> None:
     from tests.unit.report_fixture import twelve_labels
 
     report = twelve_labels()
-    recipe = demonstrating.with_window(recipes.parse("prompt+many@teacher").model_copy(update={"values": MANY}), "recorded:x")
+    recipe = windowing.with_window(recipes.parse("prompt+many@teacher").model_copy(update={"values": MANY}), "recorded:x")
     values = tuple(demonstrating.Shots(lambda row: (), shown=96, there=1200, tokens=31_000, left_out=2).measured(recipe))
     rows = (report.rows[0].model_copy(update={"recipe": "prompt+many@teacher", "values": values}), *report.rows[1:])
     text = markdown(report.model_copy(update={"rows": rows}))

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from limbeck import demonstrating, derived, recipes, registry, render
+from limbeck import demonstrating, derived, recipes, registry, render, windowing
 from limbeck.contexts.choosing import by_label, mmr, nearest, round_robin
 from limbeck.contexts.shots import ByLikeness, pick_balanced, pick_diverse
 from limbeck.contexts.similar import Meaning, Words
@@ -114,7 +114,7 @@ def test_balanced_shots_hold_the_nearest_of_every_label_and_the_nearest_of_all_l
 
 def candidate(text: str, task: Task = TASK, **overrides: object) -> Recipe:
     recipe = derived.with_values(recipes.parse(text), task, derived.Sizes(30, 5, 5, 0, 3, 20.0, 0), overrides)
-    return demonstrating.with_window(recipe, "recorded:x.jsonl")
+    return windowing.with_window(recipe, "recorded:x.jsonl")
 
 
 def test_every_picker_on_the_shelf_can_be_written_and_no_other() -> None:
@@ -142,9 +142,9 @@ def test_the_window_is_known_of_hosted_models_told_for_others_and_read_from_a_ba
     assert window_of("gpt-4o-mini-2024-07-18")[0] == window_of("openai-batch:gpt-4o-mini")[0] == 128_000
     many = derived.with_values(recipes.parse("prompt+many@teacher"), TASK, derived.Sizes(30, 5, 5, 0, 3, 20.0, 0), {})
     with pytest.raises(UsageError, match="is not known") as no:
-        demonstrating.with_window(many, "http://localhost:1/v1#gpt-4o-mini")
+        windowing.with_window(many, "http://localhost:1/v1#gpt-4o-mini")
     assert "--set window=" in no.value.do
-    own = demonstrating.with_window(many, "local:tiny-lm")
+    own = windowing.with_window(many, "local:tiny-lm")
     assert own.value("window") == registry.take("bases", "tiny-lm").max_length and own.value("counted_by") == "tiny-lm"
     assert candidate("prompt+many@teacher", window=900).value("window") == 900
     base = candidate("prompt+many@tiny-lm")
@@ -163,14 +163,14 @@ def test_the_largest_number_that_fits_is_found(fitting: int) -> None:
         tried.append(n)
         return n <= fitting
 
-    assert demonstrating.most_that_fit(9, fits) == min(9, fitting)
+    assert windowing.most_that_fit(9, fits) == min(9, fitting)
     assert max(tried) <= 2 * fitting + 1, "what is far above it is not even tried"
 
 
 def test_many_fills_the_window_and_not_more() -> None:
     recipe = candidate("prompt+many@teacher", window=450)
     shots = demonstrating.demonstrations(TASK, recipe, TRAIN, 0, [Example(id="q", input="word99")])
-    count = demonstrating.counter("estimate")
+    count = windowing.counter("estimate")
     shown = shots(Example(id="q", input="word99"))
     room = 450 - recipe.value("max_tokens")
     assert 3 <= len(shown) == shots.shown < shots.there == 30
@@ -231,10 +231,10 @@ def test_rows_without_an_input_are_documents_quoted_before_the_question() -> Non
 def test_a_local_model_counts_with_its_own_tokenizer() -> None:
     pytest.importorskip("torch", reason="tokenizers come with the train extra")
     recipe = derived.with_values(recipes.parse("prompt+many@teacher"), TASK, derived.Sizes(30, 5, 5, 0, 3, 20.0, 0), {"window": 500})
-    recipe = demonstrating.with_window(recipe, "local:tiny-lm")
+    recipe = windowing.with_window(recipe, "local:tiny-lm")
     query = Example(id="q", input="word99")
     shots = demonstrating.demonstrations(TASK, recipe, TRAIN, 0, [query])
-    count = demonstrating.counter("tiny-lm")
+    count = windowing.counter("tiny-lm")
     assert shots.tokens == count(render.messages(TASK, query, shots(query))) <= 500 - recipe.value("max_tokens") and 0 < shots.shown < 30
     assert "tokens of 500" in shots.measured(recipe)[0].why and recipe.value("counted_by") == "tiny-lm"
 
@@ -295,11 +295,11 @@ def test_few_rows_that_do_not_fit_lose_the_least_telling_and_it_is_said_before_m
     assert recipe.text in said and "8 rows do not fit its window of 1,600 tokens with 5 of 5 inputs" in said
     shots = demonstrating.demonstrations(TASK, demonstrating.by_words(recipe), LONG, 0, LONG[:5])
     whole = demonstrating.demonstrations(TASK, demonstrating.by_words(trimmed(recipe.text, None)[0]), LONG, 0, LONG[:5])
-    count = demonstrating.counter("estimate")
+    count = windowing.counter("estimate")
     for asked in LONG[:5]:
         there, every = list(shots(asked)), list(whole(asked))
         assert 0 < len(there) < len(every) == 8 and there == every[-len(there) :], "the last are the most telling"
-        room = 1600 - demonstrating.answer_tokens(recipe)
+        room = 1600 - windowing.answer_tokens(recipe)
         assert count(demonstrating.prompt_of(TASK, recipe, asked.blind(), there)) <= room
         assert count(demonstrating.prompt_of(TASK, recipe, asked.blind(), every[-len(there) - 1 :])) > room
 
