@@ -2,7 +2,8 @@
 
     The dax is heavier than the wug. Therefore the wug is lighter than     ->     the dax.
 
-The declared relations say where to begin; what is written after that is the model's own, and is checked like any other inference."""
+The declared relations say where to begin; what is written after that is the model's own, and is checked like any other inference.
+Where a statement begins small, so does what is written: a tokenizer of whole words knows wug, and may not know Wug."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from limbeck.augment.ask_inferences import TEMPERATURE, Asked, count_error
 from limbeck.augment.inferences import Inference, agreed
-from limbeck.augment.relations import Relation, stated_in, turned
+from limbeck.augment.relations import Relation, begun, stated_in, turned
 from limbeck.registry import Ask
 from limbeck.types import Message, Origin, Reply, Request
 
@@ -27,7 +28,7 @@ def ask_cues(statements: Mapping[str, str], relations: Sequence[Relation], ask: 
             cues[name] = " ".join(back.said[:2])
     requests = [
         Request(
-            messages=(Message(role="user", content=f"{statements[name].strip()} Therefore {cue}"),),
+            messages=(Message(role="user", content=f"{statements[name].strip()} {begun('therefore', statements[name])} {cue}"),),
             temperature=TEMPERATURE if samples > 1 else 0.0, max_tokens=MAX_TOKENS, n=samples, seed=seed,
         )
         for name, cue in cues.items()
@@ -45,7 +46,7 @@ def ask_cues(statements: Mapping[str, str], relations: Sequence[Relation], ask: 
         made = [
             [
                 Inference(
-                    text=f"{cue[0].upper()}{cue[1:]} {end}.", uses=(name,), why="gone on from its other side", scope="local", origin=origin
+                    text=f"{begun(cue, statements[name])} {end}.", uses=(name,), why="gone on from its other side", scope="local", origin=origin
                 )
             ]
             for end in written

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,11 @@ def untrained(base: Path | str) -> Any:
     return load_base(str(base))
 
 
-def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int, after: str = "") -> Student:
-    """after: a word; of a text that holds it, what stands behind it is learnt alone. A student that has learnt the texts whole: not what follows a prompt alone, or what stands first in a sentence would never
+def fit(
+    base: Path | str, texts: Sequence[str], training: Training, seed: int, after: str = "", only: Callable[[Any], Only] | None = None
+) -> Student:
+    """after: a word; of a text that holds it, what stands behind it is learnt alone. only: tokenizer -> which tokens are learnt of
+    those that could be. A student that has learnt the texts whole: not what follows a prompt alone, or what stands first in a sentence would never
     be a target, and could never be asked for (methods: "The Illusion of Latent Generalization", Table 1)."""
     from limbeck.engine.load import load_base
     from limbeck.engine.train import fit_model
@@ -69,7 +73,7 @@ def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int, a
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         job = registry.FitJob(
-            task=TASK, recipe=recipe, train=rows, dev=[], seed=seed, folder=Path(folder), objective=enough(training, seen, after),
+            task=TASK, recipe=recipe, train=rows, dev=[], seed=seed, folder=Path(folder), objective=enough(training, seen, after, only),
             threads=training.threads, dtype="float32",
         )  # fmt: skip
         fitted = fit_model(job, registry.take("adapters", training.adapter))
@@ -80,12 +84,18 @@ def fit(base: Path | str, texts: Sequence[str], training: Training, seed: int, a
     return Student(trained, time.process_time() - began, loss, parameters, len(seen), sum(seen), fitted)
 
 
-def enough(training: Training, seen: list[int], after: str) -> registry.Objective:
+Only = Callable[[Any], Any]  # option_ids (N, To) -> (N, To), 1 on the tokens that are learnt
+
+
+def enough(training: Training, seen: list[int], after: str, only: Callable[[Any], Only] | None = None) -> registry.Objective:
     """The product's objective, its rows repeated until one pass lasts for all steps: few rows would else be hundreds of passes,
     each with a checkpoint of its own. seen: tokens per step go there."""
     objective = registry.take("objectives", "sft")
+    learnt: list[Only] = []
 
     def features(*given: Any, **named: Any) -> list[dict[str, Any]]:
+        if only:
+            learnt.append(only(named["reading"].tokenizer))
         items = [behind(item, named["reading"].tokenizer, after) for item in objective.features(*given, **named)]
         longest = max(item["tokens"] for item in items)
         smallest = max(1, min(256, training.tokens // longest))  # rows of the smallest batch that can come about
@@ -94,7 +104,12 @@ def enough(training: Training, seen: list[int], after: str) -> registry.Objectiv
 
     def loss(model: Any, batch: Any) -> Any:
         seen.append(int(batch["option_mask"].sum()) + len(batch["input_ids"]))
-        return objective.loss(model, batch)
+        return objective.loss(partial(some, model), batch) if learnt else objective.loss(model, batch)
+
+    def some(model: Any, **batch: Any) -> Any:
+        found = model(**batch)
+        which = learnt[-1](batch["option_ids"])
+        return found._replace(log_probs=found.log_probs * which, mask=found.mask * which)
 
     return replace(objective, features=features, loss=loss)
 

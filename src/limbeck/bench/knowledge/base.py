@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from limbeck.bench.knowledge import frame
 from limbeck.bench.knowledge.checker import closure
 from limbeck.bench.knowledge.facts import END, OPENERS, Fact, Rules, World
 from limbeck.types import sha_of
@@ -26,7 +27,7 @@ FRAME = "Input : Answer : what is it ? yes no"
 @dataclass(frozen=True)
 class Shape:
     """Of the model and its training. tokens: of a batch. share: of the texts that are episodes. most: facts of an episode.
-    room: sentences that are put before a question."""
+    room: sentences that are put before a question. frames: episodes in the product's own frame beside the others (frame.py)."""
 
     layers: int = 2
     width: int = 64
@@ -38,6 +39,7 @@ class Shape:
     most: int = 24
     room: int = 12
     episodes: int = 8000
+    frames: int = 0
 
 
 def words_of(world: World) -> list[str]:
@@ -97,7 +99,7 @@ def corpus(world: World, shape: Shape, seed: int) -> list[str]:
     known = statements(world.rules, world.background)
     wanted = round(shape.episodes * (1 - shape.share) / shape.share)
     repeated = (known * (1 + wanted // max(1, len(known))))[:wanted] if known else []
-    return [*episodes, *repeated]
+    return [*episodes, *repeated, *frame.frames(world, shape.frames, seed)]
 
 
 def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int = 1) -> Path:
@@ -105,13 +107,14 @@ def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int =
     from limbeck.engine.fresh import new_causal
 
     facts = [asdict(f) for f in world.background]
-    trains = {name: value for name, value in asdict(shape).items() if name != "room"}
+    trains = {name: value for name, value in asdict(shape).items() if name != "room" and (name != "frames" or value)}
     folder = scratch / f"base-{world.name}-{seed}-{sha_of([trains, facts, list(world.pseudo), threads])}"
     if (folder / "trained.json").exists():
         return folder
     raw = scratch / f"{folder.name}-raw"
     shutil.rmtree(raw, ignore_errors=True)
-    new_causal(raw, words_of(world), layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed)
+    words = [*words_of(world), *(frame.words() if shape.frames else ())]
+    new_causal(raw, words, layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed)
     return trained(raw, corpus(world, shape, seed), folder, shape, seed, threads)
 
 
@@ -120,7 +123,7 @@ def trained(raw: Path, texts: Sequence[str], folder: Path, shape: Shape, seed: i
     from limbeck.bench.knowledge.arms import Training, fit
 
     training = Training(shape.steps, shape.tokens, shape.lr, "constant_with_warmup", average=0.3, threads=threads)
-    found = fit(raw, texts, training, seed, after=MARK)
+    found = fit(raw, texts, training, seed, after=MARK, only=frame.answers_alone if shape.frames else None)
     found.save(folder)
     facts = {"shape": asdict(shape), "seconds": found.seconds, "loss": found.loss, "parameters": found.parameters, "texts": len(texts)}
     (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
