@@ -25,7 +25,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import LIMBECK, save, timed
 
-from limbeck.bench.knowledge.base import Shape
 from limbeck.engine.load import CAUSAL
 from limbeck.testing.chat_server import ChatServer
 from limbeck.testing.knower import PHRASES, knower, world, write_world
@@ -36,8 +35,7 @@ PROMPTS = ("prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher")
 STUDENTS = ("full", "full+split:independent", "full+augment:local", "full+augment:both")
 OWN_PROMPTS = ("prompt", "prompt+many", "prompt+rag:4")
 OWN_STUDENTS = ("full", "full+split:independent", "full+augment:local")
-BACKGROUND = 600  # facts that the base of --by-base knows from both sides beforehand
-BASE = Shape(frames=1)
+BACKGROUND = 600  # further facts of the same names, which nobody reads: the base of --by-base knows none beforehand
 
 
 def run_one(errors: float, base: str, folder: Path, args: argparse.Namespace, out: Path) -> dict[str, Any]:
@@ -65,11 +63,11 @@ def run_one(errors: float, base: str, folder: Path, args: argparse.Namespace, ou
 def run_by_base(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     """200 comparisons of the study's world of reversals, one a document, asked from the other side."""
     from limbeck.bench.knowledge import folder as brought
-    from limbeck.bench.knowledge.base import base_of
+    from limbeck.bench.knowledge.framed import FRAMED, framed_base
     from limbeck.bench.knowledge.reversals import reversals
 
     shown = reversals(args.seed, facts=args.documents, background=BACKGROUND, articles=1)
-    base = str(base_of(shown, BASE, args.seed, work))
+    base = str(framed_base(shown, FRAMED, args.seed, work))
     folder = brought.write(shown, "reversal", work / "reversals", args.questions)
     recipes = [*(f"{prompt}@{base}" for prompt in OWN_PROMPTS), *(f"{student}@{base}" for student in OWN_STUDENTS)]
     numbers = ["literal=keep", "retrieval=words", f"epochs={args.epochs}", "lr=0.001", "patience=100"]

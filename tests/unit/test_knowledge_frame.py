@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -15,11 +16,10 @@ torch = pytest.importorskip("torch")
 
 from limbeck import knowing, render
 from limbeck.augment.relations import infer, read_relations
+from limbeck.augment.statements import whole
 from limbeck.bench.knowledge import base, folder, frame
 from limbeck.bench.knowledge.checker import closure
-from limbeck.bench.knowledge.facts import World
 from limbeck.bench.knowledge.reversals import reversals
-from limbeck.augment.statements import whole
 from limbeck.contexts.passages import build
 from limbeck.engine.framing import Reading, prompt_reading
 from limbeck.engine.fresh import new_causal
@@ -86,8 +86,8 @@ def test_the_bare_question_stands_in_the_same_frame(questions: list[Example], re
 
 def test_a_base_knows_every_word_of_the_frame_and_one_without_it_none(reading: Reading, tmp_path: Path):
     unknown = reading.tokenizer.unk_token_id
-    for text in frame.frames(WORLD, 40, 1):
-        ids = reading.tokenizer(text)["input_ids"]
+    for one in frame.episodes(WORLD, 40, (1, 4, 8), Random(1)):
+        ids = reading.tokenizer(f"{one.input} {one.output}" if isinstance(one, Example) else one)["input_ids"]
         assert unknown not in ids and len(ids) < 512
     plain = base.base_of(WORLD, base.Shape(layers=1, width=16, steps=1, tokens=64, most=2, episodes=4), 0, tmp_path)
     assert load_base(str(plain)).tokenizer.convert_tokens_to_ids("passage") == unknown, "by default the frame is no part of the study"
@@ -98,7 +98,7 @@ def test_a_base_knows_every_word_of_the_frame_and_one_without_it_none(reading: R
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_answer_follows_from_the_passages_of_its_episode_and_no_other_option_does(seed: int):
-    text = frame.framed(WORLD, Random(seed))
+    text = frame.framed(WORLD, 1 + seed % 8, Random(seed))
     given = [WORLD.rules.read(p) for p in re.findall(r'<passage id="\d+">\n(.*)\n</passage>', text)]
     follows = closure([f for f in given if f], WORLD.rules)
     blocks = re.findall(r"Input: (.*)\nOptions:\n((?:[A-Z]\. .*\n)+)Answer: (.*)", text)
@@ -121,14 +121,30 @@ def test_a_name_may_stand_in_several_facts_but_once_in_a_relation():
 # ---- what is learnt of them ----------------------------------------------------------------------------------------------
 
 
-def test_of_an_episode_answers_alone_are_learnt_and_of_any_other_text_everything(reading: Reading):
-    learnt = frame.answers_alone(reading.tokenizer)
-    text = frame.framed(WORLD, Random(3))
-    ids = torch.tensor([reading.tokenizer(text)["input_ids"]])
-    names = reading.tokenizer.convert_ids_to_tokens(ids[0][learnt(ids)[0].bool()].tolist())
-    assert names == re.findall(r"Answer: (\w+)", text)
-    plain = torch.tensor([reading.tokenizer(WORLD.documents[0].text)["input_ids"]])
-    assert learnt(plain).tolist() == [[1] * plain.shape[1]]
+def learnt(reading: Reading, text: str) -> list[str]:
+    ids = torch.tensor([[*reading.tokenizer(text)["input_ids"], reading.tokenizer.eos_token_id]])
+    return reading.tokenizer.convert_ids_to_tokens(ids[0][frame.learnt(reading.tokenizer)(ids)[0].bool()].tolist())
+
+
+def test_of_a_framed_episode_the_answers_alone_are_learnt(reading: Reading):
+    text = frame.framed(WORLD, 4, Random(3))
+    assert learnt(reading, text) == re.findall(r"Answer: (\w+)", text) and text.count("Answer:") == 8
+
+
+def test_of_sentences_the_last_word_is_learnt_and_of_an_answer_everything_but_its_end(reading: Reading):
+    text = frame.bare(WORLD, 3, Random(3)).partition(base.MARK)[2]
+    assert learnt(reading, text) == re.findall(r"(\w+) \.", text)
+    assert learnt(reading, "more than") == ["[BEG]", "more", "than"]
+
+
+def test_a_quoted_question_is_what_a_student_without_a_frame_reads_behind_its_passages(reading: Reading):
+    row = frame.quoted(WORLD, 3, Random(3))
+    passages = re.findall(r'<passage id="\d+">\n(.*)\n</passage>', row.input)
+    question = Example(id="", input=row.input.rpartition("\n\n")[2], passages=tuple(passages), choices=("a", "b"))
+    student = replace(reading, prompted=False, instruct=False, frame=False)
+    assert student.prompt(frame.TASK, question).text == row.input and len(passages) == 3
+    follows = closure([f for p in passages if (f := WORLD.rules.read(p))], WORLD.rules)
+    assert WORLD.rules.read(f"{question.input} {row.output}") in follows
 
 
 # ---- a world as a folder -------------------------------------------------------------------------------------------------

@@ -46,7 +46,11 @@ def ask_cues(statements: Mapping[str, str], relations: Sequence[Relation], ask: 
         made = [
             [
                 Inference(
-                    text=f"{begun(cue, statements[name])} {end}.", uses=(name,), why="gone on from its other side", scope="local", origin=origin
+                    text=f"{begun(cue, statements[name])} {end}.",
+                    uses=(name,),
+                    why="gone on from its other side",
+                    scope="local",
+                    origin=origin,
                 )
             ]
             for end in written

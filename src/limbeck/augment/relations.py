@@ -140,7 +140,9 @@ def infer(statements: Mapping[str, str], relations: Sequence[Relation], document
         uses = tuple(dict.fromkeys(documents[name] for name in names))
         for one in (fact, turned(fact, relations)):
             if one is not None:
-                found.append(Inference(text=one.told(statements[names[0]]), uses=uses, why=f"{fact.phrase}: {' > '.join(path)}", scope="global"))
+                found.append(
+                    Inference(text=one.told(statements[names[0]]), uses=uses, why=f"{fact.phrase}: {' > '.join(path)}", scope="global")
+                )
     return found
 
 

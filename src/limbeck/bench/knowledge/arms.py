@@ -53,15 +53,20 @@ def untrained(base: Path | str) -> Any:
 
 
 def fit(
-    base: Path | str, texts: Sequence[str], training: Training, seed: int, after: str = "", only: Callable[[Any], Only] | None = None
+    base: Path | str,
+    texts: Sequence[str | Example],
+    training: Training,
+    seed: int,
+    after: str = "",
+    only: Callable[[Any], Only] | None = None,
 ) -> Student:
-    """after: a word; of a text that holds it, what stands behind it is learnt alone. only: tokenizer -> which tokens are learnt of
+    """texts: or rows, which are learnt as they are. after: a word; of a text that holds it, what stands behind it is learnt alone. only: tokenizer -> which tokens are learnt of
     those that could be. A student that has learnt the texts whole: not what follows a prompt alone, or what stands first in a sentence would never
     be a target, and could never be asked for (methods: "The Illusion of Latent Generalization", Table 1)."""
     from limbeck.engine.load import load_base
     from limbeck.engine.train import fit_model
 
-    rows = [Example(id=str(i), input="", output=text) for i, text in enumerate(texts)]
+    rows = [text if isinstance(text, Example) else Example(id=str(i), input="", output=text) for i, text in enumerate(texts)]
     values = {
         "steps": training.steps, "epochs": 1, "lr": training.lr, "schedule": training.schedule, "batch_rows": 256, "batch_tokens": training.tokens,
         "freeze_embeddings": False, "average": training.average, "reuse_prefix": False, "instruct": False, "warmup": 0.05, "dropout": 0.0,

@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from limbeck.bench.knowledge import frame
 from limbeck.bench.knowledge.checker import closure
 from limbeck.bench.knowledge.facts import END, OPENERS, Fact, Rules, World
 from limbeck.types import sha_of
@@ -27,7 +26,8 @@ FRAME = "Input : Answer : what is it ? yes no"
 @dataclass(frozen=True)
 class Shape:
     """Of the model and its training. tokens: of a batch. share: of the texts that are episodes. most: facts of an episode.
-    room: sentences that are put before a question. frames: episodes in the product's own frame beside the others (frame.py)."""
+    room: sentences that are put before a question. frame: it knows the product's own frame, too (framed.py: by stages, share and
+    background aside)."""
 
     layers: int = 2
     width: int = 64
@@ -39,7 +39,7 @@ class Shape:
     most: int = 24
     room: int = 12
     episodes: int = 8000
-    frames: int = 0
+    frame: bool = False
 
 
 def words_of(world: World) -> list[str]:
@@ -99,22 +99,25 @@ def corpus(world: World, shape: Shape, seed: int) -> list[str]:
     known = statements(world.rules, world.background)
     wanted = round(shape.episodes * (1 - shape.share) / shape.share)
     repeated = (known * (1 + wanted // max(1, len(known))))[:wanted] if known else []
-    return [*episodes, *repeated, *frame.frames(world, shape.frames, seed)]
+    return [*episodes, *repeated]
 
 
 def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int = 1) -> Path:
     """The folder of the base, trained now or found in scratch: the same for every arm of a world and seed."""
     from limbeck.engine.fresh import new_causal
 
+    if shape.frame:
+        from limbeck.bench.knowledge.framed import framed_base
+
+        return framed_base(world, shape, seed, scratch, threads)
     facts = [asdict(f) for f in world.background]
-    trains = {name: value for name, value in asdict(shape).items() if name != "room" and (name != "frames" or value)}
+    trains = {name: value for name, value in asdict(shape).items() if name not in ("room", "frame")}
     folder = scratch / f"base-{world.name}-{seed}-{sha_of([trains, facts, list(world.pseudo), threads])}"
     if (folder / "trained.json").exists():
         return folder
     raw = scratch / f"{folder.name}-raw"
     shutil.rmtree(raw, ignore_errors=True)
-    words = [*words_of(world), *(frame.words() if shape.frames else ())]
-    new_causal(raw, words, layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed)
+    new_causal(raw, words_of(world), layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed)
     return trained(raw, corpus(world, shape, seed), folder, shape, seed, threads)
 
 
@@ -123,7 +126,7 @@ def trained(raw: Path, texts: Sequence[str], folder: Path, shape: Shape, seed: i
     from limbeck.bench.knowledge.arms import Training, fit
 
     training = Training(shape.steps, shape.tokens, shape.lr, "constant_with_warmup", average=0.3, threads=threads)
-    found = fit(raw, texts, training, seed, after=MARK, only=frame.answers_alone if shape.frames else None)
+    found = fit(raw, texts, training, seed, after=MARK)
     found.save(folder)
     facts = {"shape": asdict(shape), "seconds": found.seconds, "loss": found.loss, "parameters": found.parameters, "texts": len(texts)}
     (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,8 @@
 """A world as a new user would bring it: a folder of documents, questions with their answers, a prompt file that declares the relations.
 
-    limbeck run prompt.md --docs docs --test questions.jsonl --candidates prompt+rag:4@./base,full+augment:local@./base"""
+    limbeck run prompt.md --docs docs --test questions.jsonl --candidates prompt+rag:4@./base,full+augment:local@./base
+
+Relations are declared where the product can read them off a sentence; the inferences of a base begin with them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Episodes in the product's own frame: facts as quoted passages, a question with its options, the answer, and further questions.
+"""Episodes in the product's own frame, beside bare ones: facts of a moment, questions about them, what follows.
 
     bare     wug are more dax than fep . blick are ... . therefore fep are less dax than wug .
+    quoted   the facts as passages, then a question as it stands: what a student without a frame reads, and goes on from
     framed   what `render` puts before a prompted base, passages and options and all, then the answer; then questions without passages
 
 Whatever stands around the facts is rendered by the functions that render a run's prompts, so that the base infers in the very text
@@ -9,18 +10,20 @@ that `prompt+rag:k@base` and `prompt+many@base` show it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from limbeck import render
+from limbeck.bench.knowledge.base import MARK
 from limbeck.bench.knowledge.checker import closure
-from limbeck.bench.knowledge.facts import END, OPENERS, Fact, Rules, World
+from limbeck.bench.knowledge.facts import END, Fact, Rules, World
 from limbeck.engine.tokens import chat_text
-from limbeck.types import Example, Kind, Task
+from limbeck.types import Example, Kind, Origin, Task
 
 TASK = Task(name="knowledge", instruction="Go on.", kind=Kind.CHOICE)  # as a prompt file of a run states it
-PASSAGES = (1, 2, 4, 4, 4, 4, 6, 8, 12)  # of an episode; as many as are looked up most often
 ROOM = 22  # passages and questions of an episode: passages are read once for all its questions, and a base has 512 positions
+QUESTIONS = 8  # of an episode; the same one may come again, with other options
 OPTIONS = 4
 NUMBERED = 64  # passages whose number the tokenizer knows
 
@@ -36,25 +39,58 @@ def asked(fact: Fact, rules: Rules, options: Sequence[str], passages: Sequence[s
     return Example(id="", input=stem, output=fact.object, choices=tuple(options), passages=tuple(passages) or None)
 
 
-def framed(world: World, rng: Random) -> str:
-    """One episode. Facts about names drawn at random; a name may stand in several of them, so that its relation has to be read, too."""
-    rules = world.rules
-    given = moments(world, rng.choice(PASSAGES), rng)
-    follows = [fact for fact, how in closure(given, rules).items() if how.steps]
-    follows += list(world.further(dict.fromkeys(given))) if world.further else []
-    told = rng.sample([*given, *follows], min(len(given) + len(follows), (ROOM - len(given)) * 2 // 3))
-    passages = [f"{rng.choice(OPENERS) if rng.random() < 0.3 else ''}{rules.say(f, rng.randrange(3))}{END}" for f in given]
-    known = {*given, *closure(given, rules), *follows}
-    rows = [asked(fact, rules, options_of(fact, known, world, rng)) for fact in told]
-    first = shown(rows[0].model_copy(update={"passages": tuple(passages)}))
+@dataclass(frozen=True)
+class Moment:
+    """given: facts about names drawn at random. follows: what they imply beyond themselves."""
+
+    given: list[Fact]
+    follows: list[Fact]
+
+    @property
+    def known(self) -> set[Fact]:
+        return {*self.given, *self.follows}
+
+
+def moment(world: World, facts: int, rng: Random) -> Moment:
+    given = moments(world, facts, rng)
+    follows = [fact for fact, how in closure(given, world.rules).items() if how.steps]
+    return Moment(given, [*follows, *(world.further(dict.fromkeys(given)) if world.further else ())])
+
+
+def bare(world: World, facts: int, rng: Random) -> str:
+    now = moment(world, facts, rng)
+    told = rng.choices([*now.given, *now.follows], k=max(QUESTIONS, facts))
+    return " ".join([*stated(world, now.given), MARK, *stated(world, told)])
+
+
+def quoted(world: World, facts: int, rng: Random) -> Example:
+    now = moment(world, facts, rng)
+    fact = rng.choice([*now.given, *now.follows])
+    question = asked(fact, world.rules, (), stated(world, now.given))
+    text = chat_text(None, render.student_messages(TASK, question, instruct=False, frame=False))
+    return Example(id="", input=text, output=fact.object, origin=Origin(kind="document"))
+
+
+def framed(world: World, facts: int, rng: Random) -> str:
+    now = moment(world, facts, rng)
+    told = rng.choices([*now.given, *now.follows], k=min(QUESTIONS, (ROOM - facts) * 2 // 3))
+    rows = [asked(fact, world.rules, options_of(fact, now.known, world, rng)) for fact in told]
+    first = shown(rows[0].model_copy(update={"passages": tuple(stated(world, now.given))}))
     return "\n\n".join([f"{first} {rows[0].output}", *render.demonstrated(TASK, rows[1:])])
 
 
+def stated(world: World, facts: Sequence[Fact]) -> list[str]:
+    """Each as a document's first sentence on it and the questions say it: where all five wordings were mixed, a base of this size did
+    not learn in its few minutes to find a name in its sentence."""
+    return [f"{world.rules.say(fact)}{END}" for fact in facts]
+
+
 def moments(world: World, wanted: int, rng: Random) -> list[Fact]:
-    """So many facts, each of other names in its relation; every third name stands in one of another relation already."""
+    """So many facts, each of other names in its relation; every third name stands in one of another relation already, so that a
+    question's relation has to be read, too."""
     rules, names = world.rules, world.entities
     found: list[Fact] = []
-    used: dict[str, set[str]] = {}  # relation, or its inverse -> names
+    used: dict[str, set[str]] = {}  # relation -> names that stand in it or in its inverse
     while len(found) < wanted:
         relation = rng.choice(rules.stated)
         both = {relation, rules.relations[relation].inverse or relation}
@@ -81,9 +117,10 @@ def options_of(fact: Fact, known: set[Fact], world: World, rng: Random) -> list[
     return rng.sample([fact.object, *chosen], OPTIONS)
 
 
-def frames(world: World, n: int, seed: int) -> list[str]:
-    rng = Random(f"frames/{seed}")
-    return [framed(world, rng) for _ in range(n)]
+def episodes(world: World, n: int, sizes: Sequence[int], rng: Random) -> list[str | Example]:
+    """n of them, about a third of their tokens bare and half of them framed; sizes: facts of an episode."""
+    ways: Sequence[Callable[[World, int, Random], str | Example]] = (bare, bare, bare, quoted, framed)
+    return [ways[i % len(ways)](world, rng.choice(sizes), rng) for i in range(n)]
 
 
 def words() -> list[str]:
@@ -103,19 +140,24 @@ def ids_of(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def answers_alone(tokenizer: Any) -> Callable[[Any], Any]:
-    """option_ids (N, To) -> (N, To) int64, 1 on what is learnt: of a framed episode its answers, of any other text everything. What was
-    drawn at random teaches nothing but noise."""
+def learnt(tokenizer: Any) -> Callable[[Any], Any]:
+    """option_ids (N, To) -> (N, To) int64, 1 on what is learnt: of a framed episode its answers, of sentences what each ends with, of
+    anything else all but the end of the text. What was drawn at random teaches nothing but noise."""
     cue, begins = marks(tokenizer)
+    full_stop, end = ids_of(tokenizer, END), tokenizer.eos_token_id
 
-    def places(ids: list[int]) -> Iterator[int]:
+    def answers(ids: list[int]) -> Iterator[bool]:
         answering = False
         for i in range(len(ids)):
             answering = (answering or ids[max(0, i - len(cue)) : i] == cue) and ids[i : i + len(begins)] != begins
-            yield int(answering)
+            yield answering
 
-    def learnt(option_ids: Any) -> Any:
-        rows = [list(places(row)) for row in option_ids.tolist()]
-        return option_ids.new_tensor([row if any(row) else [1] * len(row) for row in rows])
+    def which(ids: list[int]) -> list[int]:
+        found = list(answers(ids))
+        if not any(found):
+            found = [ids[i + 1 : i + 1 + len(full_stop)] == full_stop for i in range(len(ids))]
+        if not any(found):
+            found = [True] * len(ids)
+        return [int(one and token != end) for one, token in zip(found, ids, strict=True)]
 
-    return learnt
+    return lambda option_ids: option_ids.new_tensor([which(row) for row in option_ids.tolist()])
