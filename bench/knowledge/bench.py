@@ -35,7 +35,6 @@ PROMPTS = ("prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher")
 STUDENTS = ("full", "full+split:independent", "full+augment:local", "full+augment:both")
 OWN_PROMPTS = ("prompt", "prompt+many", "prompt+rag:4")
 OWN_STUDENTS = ("full", "full+split:independent", "full+augment:local")
-BACKGROUND = 600  # further facts of the same names, which nobody reads: the base of --by-base knows none beforehand
 
 
 def run_one(errors: float, base: str, folder: Path, args: argparse.Namespace, out: Path) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def run_by_base(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     from limbeck.bench.knowledge.framed import FRAMED, framed_base
     from limbeck.bench.knowledge.reversals import reversals
 
-    shown = reversals(args.seed, facts=args.documents, background=BACKGROUND, articles=1)
+    shown = reversals(args.seed, facts=args.documents, background=0, articles=1)
     base = str(framed_base(shown, FRAMED, args.seed, work))
     folder = brought.write(shown, "reversal", work / "reversals", args.questions)
     recipes = [*(f"{prompt}@{base}" for prompt in OWN_PROMPTS), *(f"{student}@{base}" for student in OWN_STUDENTS)]

@@ -1,0 +1,48 @@
+"""The base that infers in the product's own frame, too: trained by stages on more and more facts at once, a third of what it reads bare.
+
+Mixed from the start: taught the frame after it had learnt to infer, a base of two layers lost the one and did not learn the other. One
+layer more than bare inference needs: what was found at a question's end has to be carried to where its answer begins."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from random import Random
+
+from limbeck.bench.knowledge import frame
+from limbeck.bench.knowledge.arms import Training, fit
+from limbeck.bench.knowledge.base import MARK, Shape, words_of
+from limbeck.bench.knowledge.facts import World
+from limbeck.types import sha_of
+
+STAGES = ((1, 2), (1, 2, 3, 4), (1, 3, 4, 6), (1, 2, 4, 4, 6, 8))  # facts of an episode; each a quarter of the steps
+SPREAD = 0.02  # of the first weights: with width ** -0.5 copying a name was learnt later or not at all
+FRAMED = Shape(layers=3, steps=2000, tokens=2048, lr=3e-3, episodes=36_000, frame=True)
+
+
+def framed_base(world: World, shape: Shape, seed: int, scratch: Path, threads: int = 1) -> Path:
+    """Its folder, trained now or found in scratch. shape.steps, shape.episodes: of all stages together."""
+    from limbeck.engine.fresh import new_causal
+
+    folder = scratch / f"base-framed-{world.name}-{seed}-{sha_of([asdict(replace(shape, room=0)), STAGES, list(world.pseudo), threads])}"
+    if (folder / "trained.json").exists():
+        return folder
+    stages = [scratch / f"{folder.name}-stage-{n}" for n in range(len(STAGES))]
+    words = [*words_of(world), *frame.words()]
+    new_causal(stages[0], words, layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed, spread=SPREAD)
+    each, last, seconds = shape.steps // len(STAGES), len(STAGES) - 1, 0.0
+    for n, sizes in enumerate(STAGES):
+        rows = frame.episodes(world, shape.episodes // len(STAGES), sizes, Random(f"framed/{seed}/{n}"))
+        schedule, average = ("linear", 0.3) if n == last else ("constant_with_warmup", 0.0)
+        found = fit(
+            stages[n], rows, Training(each, shape.tokens, shape.lr, schedule, average, threads), seed, after=MARK, only=frame.learnt
+        )
+        seconds += found.seconds
+        found.save(folder if n == last else stages[n + 1])
+    facts = {"shape": asdict(shape), "seconds": seconds, "loss": found.loss, "parameters": found.parameters, "texts": shape.episodes}
+    (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    for stage in stages:
+        shutil.rmtree(stage, ignore_errors=True)
+    return folder
