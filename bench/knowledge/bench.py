@@ -64,8 +64,9 @@ def run_by_base(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     from limbeck.bench.knowledge import folder as brought
     from limbeck.bench.knowledge.framed import FRAMED, framed_base
     from limbeck.bench.knowledge.reversals import reversals
+    from limbeck.bench.knowledge.telegraph import telegraphic
 
-    shown = reversals(args.seed, facts=args.documents, background=0, articles=1)
+    shown = telegraphic(reversals(args.seed, facts=args.documents, background=0, articles=1))
     base = str(framed_base(shown, FRAMED, args.seed, work))
     folder = brought.write(shown, "reversal", work / "reversals", args.questions)
     recipes = [*(f"{prompt}@{base}" for prompt in OWN_PROMPTS), *(f"{student}@{base}" for student in OWN_STUDENTS)]

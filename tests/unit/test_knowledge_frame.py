@@ -18,8 +18,9 @@ from limbeck import knowing, render
 from limbeck.augment.relations import infer, read_relations
 from limbeck.augment.statements import whole
 from limbeck.bench.knowledge import base, folder, frame
-from limbeck.bench.knowledge.checker import closure
+from limbeck.bench.knowledge.checker import closure, faults
 from limbeck.bench.knowledge.reversals import reversals
+from limbeck.bench.knowledge.telegraph import telegraphic
 from limbeck.contexts.passages import build
 from limbeck.engine.framing import Reading, prompt_reading
 from limbeck.engine.fresh import new_causal
@@ -86,7 +87,7 @@ def test_the_bare_question_stands_in_the_same_frame(questions: list[Example], re
 
 def test_a_base_knows_every_word_of_the_frame_and_one_without_it_none(reading: Reading, tmp_path: Path):
     unknown = reading.tokenizer.unk_token_id
-    for one in frame.episodes(WORLD, 40, (1, 4, 8), Random(1)):
+    for one in frame.episodes(WORLD, 40, (1, 4, 8), (1, 1, 1), Random(1)):
         ids = reading.tokenizer(f"{one.input} {one.output}" if isinstance(one, Example) else one)["input_ids"]
         assert unknown not in ids and len(ids) < 512
     plain = base.base_of(WORLD, base.Shape(layers=1, width=16, steps=1, tokens=64, most=2, episodes=4), 0, tmp_path)
@@ -156,3 +157,16 @@ def test_the_declared_relations_of_a_folder_say_what_its_questions_ask(place: Pa
     home = {name: t.id for t in read.texts for name in t.statements()}
     written = {one.text for one in infer(read.statements, declared, home)}
     assert {f"{q.input} {q.output}." for q in questions} == written
+
+
+def test_a_telegraphic_world_says_the_same_and_its_relations_can_be_declared(tmp_path: Path):
+    short = telegraphic(WORLD)
+    assert set(short.facts) == set(WORLD.facts) and faults(short) == []
+    assert {i.fact for i in short.items} == {i.fact for i in WORLD.items if i.split != "direction"}
+    for document in short.documents:
+        (sentence,) = document.sentences
+        assert len(sentence.split()) == 4
+    settings, _ = split_front_matter((folder.write(short, "reversal", tmp_path) / "prompt.md").read_text())
+    assert {frozenset(one.values()) for one in settings["relations"]} == {
+        frozenset((name, r.inverse)) for name, r in short.rules.relations.items()
+    }

@@ -7,13 +7,14 @@ Relations are declared where the product can read them off a sentence; the infer
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from limbeck.bench.knowledge.facts import Rules, World
 from limbeck.bench.knowledge.frame import TASK
 
-SUBJECT = "{a} are "  # how a template begins whose other words the product can read as a relation
+SUBJECT = re.compile(r"\{a\} (?:are )?")  # how a template begins whose other words the product can read as a relation
 
 
 def write(world: World, split: str, folder: Path, most: int | None = None) -> Path:
@@ -33,11 +34,11 @@ def write(world: World, split: str, folder: Path, most: int | None = None) -> Pa
 
 
 def declared(rules: Rules) -> list[dict[str, Any]]:
-    """Pairs of a relation and its inverse, each once, where both are told as SUBJECT are ... OBJECT."""
+    """Pairs of a relation and its inverse, each once, where both are told as SUBJECT [are] ... OBJECT."""
     found: dict[frozenset[str], dict[str, Any]] = {}
     for name, relation in rules.relations.items():
         if relation.inverse:
             a, b = (rules.relations[n].templates[0] for n in (name, relation.inverse))
-            if a.startswith(SUBJECT) and b.startswith(SUBJECT):
-                found.setdefault(frozenset((name, relation.inverse)), {"a": a.removeprefix(SUBJECT), "inverse": b.removeprefix(SUBJECT)})
+            if SUBJECT.match(a) and SUBJECT.match(b):
+                found.setdefault(frozenset((name, relation.inverse)), {"a": SUBJECT.sub("", a), "inverse": SUBJECT.sub("", b)})
     return list(found.values())

@@ -117,10 +117,10 @@ def options_of(fact: Fact, known: set[Fact], world: World, rng: Random) -> list[
     return rng.sample([fact.object, *chosen], OPTIONS)
 
 
-def episodes(world: World, n: int, sizes: Sequence[int], rng: Random) -> list[str | Example]:
-    """n of them, about a third of their tokens bare and half of them framed; sizes: facts of an episode."""
-    ways: Sequence[Callable[[World, int, Random], str | Example]] = (bare, bare, bare, quoted, framed)
-    return [ways[i % len(ways)](world, rng.choice(sizes), rng) for i in range(n)]
+def episodes(world: World, n: int, sizes: Sequence[int], mix: Sequence[int], rng: Random) -> list[str | Example]:
+    """n of them. sizes: facts of an episode. mix: how many of the three ways, bare, quoted, framed, are drawn against each other."""
+    ways: Sequence[Callable[[World, int, Random], str | Example]] = (bare, quoted, framed)
+    return [way(world, rng.choice(sizes), rng) for way in rng.choices(ways, mix, k=n)]
 
 
 def words() -> list[str]:

@@ -1,4 +1,4 @@
-"""The base that infers in the product's own frame, too: trained by stages on more and more facts at once, a third of what it reads bare.
+"""The base that infers in the product's own frame, too: trained by stages on more and more facts at once, bare and framed ones mixed.
 
 Mixed from the start: taught the frame after it had learnt to infer, a base of two layers lost the one and did not learn the other. One
 layer more than bare inference needs: what was found at a question's end has to be carried to where its answer begins."""
@@ -17,9 +17,14 @@ from limbeck.bench.knowledge.base import MARK, Shape, words_of
 from limbeck.bench.knowledge.facts import World
 from limbeck.types import sha_of
 
-STAGES = ((1, 2), (1, 2, 3, 4), (1, 3, 4, 6), (1, 2, 4, 4, 6, 8))  # facts of an episode; each a quarter of the steps
+STAGES = (  # facts of an episode; how many are bare, quoted, framed: a framed one is ten times as long
+    ((1,), (16, 2, 1)),
+    ((1, 2, 3), (16, 2, 1)),
+    ((1, 2, 4, 4), (6, 2, 2)),
+    ((1, 2, 4, 4, 6, 8), (6, 2, 2)),
+)
 SPREAD = 0.02  # of the first weights: with width ** -0.5 copying a name was learnt later or not at all
-FRAMED = Shape(layers=3, steps=2000, tokens=2048, lr=3e-3, episodes=36_000, frame=True)
+FRAMED = Shape(layers=3, steps=3200, tokens=1024, lr=1.5e-3, episodes=40_000, frame=True)
 
 
 def framed_base(world: World, shape: Shape, seed: int, scratch: Path, threads: int = 1) -> Path:
@@ -33,8 +38,8 @@ def framed_base(world: World, shape: Shape, seed: int, scratch: Path, threads: i
     words = [*words_of(world), *frame.words()]
     new_causal(stages[0], words, layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed, spread=SPREAD)
     each, last, seconds = shape.steps // len(STAGES), len(STAGES) - 1, 0.0
-    for n, sizes in enumerate(STAGES):
-        rows = frame.episodes(world, shape.episodes // len(STAGES), sizes, Random(f"framed/{seed}/{n}"))
+    for n, (sizes, mix) in enumerate(STAGES):
+        rows = frame.episodes(world, shape.episodes // len(STAGES), sizes, mix, Random(f"framed/{seed}/{n}"))
         schedule, average = ("linear", 0.3) if n == last else ("constant_with_warmup", 0.0)
         found = fit(
             stages[n], rows, Training(each, shape.tokens, shape.lr, schedule, average, threads), seed, after=MARK, only=frame.learnt
