@@ -20,6 +20,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -70,12 +71,31 @@ def run_by_base(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     base = str(framed_base(shown, FRAMED, args.seed, work))
     folder = brought.write(shown, "reversal", work / "reversals", args.questions)
     recipes = [*(f"{prompt}@{base}" for prompt in OWN_PROMPTS), *(f"{student}@{base}" for student in OWN_STUDENTS)]
-    numbers = ["literal=keep", "retrieval=words", f"epochs={args.epochs}", "lr=0.001", "patience=100"]
+    numbers = ["literal=keep", "retrieval=words", f"epochs={args.epochs}", "lr=0.002", "patience=100"]
     command = [LIMBECK, "run", folder / "prompt.md", "--docs", folder / "docs", "--test", folder / "questions.jsonl", "--out", work / "run"]
     command += ["--inferences-by", "base", "--candidates", ",".join(recipes), "--json", "--seed", args.seed, "--threads", 1]
     seconds, said = timed([str(part) for part in [*command, "--budget", "5usd,2h", "--set", ",".join(numbers)]])
     report = json.loads(said)
-    return {**told(report, base), "run_s": round(seconds, 1), "base": json.loads((Path(base) / "trained.json").read_text())}
+    trained = json.loads((Path(base) / "trained.json").read_text())
+    return {**told(report, base), "run_s": round(seconds, 1), "recall": recall(report, base, work / "run", shown), "base": trained}
+
+
+def recall(report: dict[str, Any], base: str, run: Path, shown: Any) -> dict[str, float]:
+    """Of the documents' own sentences, the share that each student goes on with rightly, out of four: what it learnt can be asked for."""
+    from limbeck.engine.reader import load_student
+    from limbeck.types import Example
+
+    items = [item for item in shown.items if item.split == "recall"]
+    asked = [Example(id=item.id, input=item.stem, choices=item.options) for item in items]
+    found = {}
+    for row in report["rows"]:
+        model = run / "4-students" / row["id"] / "model"
+        if row["recipe"].startswith("full") and model.is_dir():
+            answers = load_student(model).predict(asked)
+            found[row["recipe"].replace(base, "base")] = fmean(
+                a.text == item.options[item.gold] for a, item in zip(answers, items, strict=True)
+            )
+    return found
 
 
 def told(report: dict[str, Any], base: str) -> dict[str, Any]:
@@ -118,6 +138,7 @@ def main() -> None:
         if args.by_base:
             found = run_by_base(args, work)
             show([found])
+            print(f"inferences: {found['inferences']['measured']}\nrecall of the documents: {found['recall']}")
             return save(args.out, "by_base", {"arguments": shown(args), "run": found})
         folder = work / "world"
         if not folder.exists():
