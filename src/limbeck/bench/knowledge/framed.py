@@ -19,9 +19,9 @@ from limbeck.types import sha_of
 
 STAGES = (  # facts of an episode; how many are bare, quoted, framed: a framed one is ten times as long
     ((1,), (16, 2, 1)),
-    ((1, 2, 3), (16, 2, 1)),
-    ((1, 2, 4, 4), (6, 2, 2)),
-    ((1, 2, 4, 4, 6, 8), (6, 2, 2)),
+    ((1,), (16, 2, 1)),
+    ((1, 1, 2), (12, 2, 2)),
+    ((1, 1, 2, 4), (6, 2, 2)),
 )
 SPREAD = 0.02  # of the first weights: with width ** -0.5 copying a name was learnt later or not at all
 FRAMED = Shape(layers=3, steps=3200, tokens=1024, lr=1.5e-3, episodes=40_000, frame=True)
