@@ -117,10 +117,11 @@ def options_of(fact: Fact, known: set[Fact], world: World, rng: Random) -> list[
     return rng.sample([fact.object, *chosen], OPTIONS)
 
 
-def episodes(world: World, n: int, sizes: Sequence[int], mix: Sequence[int], rng: Random) -> list[str | Example]:
-    """n of them. sizes: facts of an episode. mix: how many of the three ways, bare, quoted, framed, are drawn against each other."""
+def episodes(world: World, n: int, facts: int, mix: Sequence[int], rng: Random) -> list[str | Example]:
+    """n of them. facts: of most episodes, the others have fewer. mix: how many of the three ways, bare, quoted, framed, are drawn against
+    each other."""
     ways: Sequence[Callable[[World, int, Random], str | Example]] = (bare, quoted, framed)
-    return [way(world, rng.choice(sizes), rng) for way in rng.choices(ways, mix, k=n)]
+    return [way(world, facts if rng.random() < 0.7 else rng.randint(1, facts), rng) for way in rng.choices(ways, mix, k=n)]
 
 
 def words() -> list[str]:
