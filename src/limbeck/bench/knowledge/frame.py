@@ -141,9 +141,10 @@ def ids_of(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def learnt(tokenizer: Any) -> Callable[[Any], Any]:
+def learnt(tokenizer: Any, stops: bool = True) -> Callable[[Any], Any]:
     """option_ids (N, To) -> (N, To) int64, 1 on what is learnt: of a framed episode its answers, of sentences what each ends with, of
-    anything else all but the end of the text. What was drawn at random teaches nothing but noise."""
+    anything else all but the end of the text. What was drawn at random teaches nothing but noise. stops: and the full stop, without
+    which a base does not know where to end when it writes."""
     cue, begins = marks(tokenizer)
     full_stop, end = ids_of(tokenizer, END), tokenizer.eos_token_id
 
@@ -156,7 +157,8 @@ def learnt(tokenizer: Any) -> Callable[[Any], Any]:
     def which(ids: list[int]) -> list[int]:
         found = list(answers(ids))
         if not any(found):
-            found = [ids[i + 1 : i + 1 + len(full_stop)] == full_stop for i in range(len(ids))]
+            size = len(full_stop)
+            found = [ids[i + 1 : i + 1 + size] == full_stop or (stops and ids[i : i + size] == full_stop) for i in range(len(ids))]
         if not any(found):
             found = [True] * len(ids)
         return [int(one and token != end) for one, token in zip(found, ids, strict=True)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -24,6 +25,7 @@ STAGES = (  # facts of an episode at most; how many are bare, quoted, framed (te
     (8, (8, 2, 1), 0.21),
     (8, (4, 2, 2), 0.26),
 )
+DONE = "seconds.txt"  # in the folder that a stage leaves: CPU seconds up to there
 SPREAD = 0.02  # of the first weights: with width ** -0.5 copying a name was learnt later or not at all
 FRAMED = Shape(layers=3, steps=5600, tokens=1024, lr=1e-3, episodes=30_000, frame=True)
 
@@ -40,12 +42,17 @@ def framed_base(world: World, shape: Shape, seed: int, scratch: Path, threads: i
     new_causal(stages[0], words, layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed, spread=SPREAD)
     last, seconds = len(STAGES) - 1, 0.0
     for n, (facts, mix, share) in enumerate(STAGES):
+        after = folder if n == last else stages[n + 1]
+        if n < last and (after / DONE).exists():  # it was broken off behind this stage
+            seconds = float((after / DONE).read_text())
+            continue
         rows = frame.episodes(world, shape.episodes // len(STAGES), facts, mix, Random(f"framed/{seed}/{n}"))
         schedule, average = ("linear", 0.3) if n == last else ("constant_with_warmup", 0.0)
         training = Training(round(share * shape.steps), shape.tokens, shape.lr, schedule, average, threads)
-        found = fit(stages[n], rows, training, seed, after=MARK, only=frame.learnt)
+        found = fit(stages[n], rows, training, seed, after=MARK, only=partial(frame.learnt, stops=n == last))
         seconds += found.seconds
-        found.save(folder if n == last else stages[n + 1])
+        found.save(after)
+        (after / DONE).write_text(str(seconds))
     told = {"shape": asdict(shape), "seconds": seconds, "loss": found.loss, "parameters": found.parameters, "texts": shape.episodes}
     (folder / "trained.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     for stage in stages:
