@@ -17,15 +17,17 @@ from typing import Any
 from limbeck import demonstrating, knowing, reasoning, recipes, registry, render, render_reasons, render_structure, showing
 from limbeck.augment.statements import whole
 from limbeck.curate.leak import HeldOut
-from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingKey, ProviderError, Transient
+from limbeck.errors import CapReached, DiskFull, LimbeckError, MissingExtra, MissingKey, ProviderError, Transient
 from limbeck.indexing import Library, looks_up
 from limbeck.knowing import Knowledge
 from limbeck.log import Log
+from limbeck.need import extras_told
 from limbeck.registry import Adapter, Ask, FitJob, Fitted
 from limbeck.run import RunFolder, read_json, read_lines, write_json, write_lines
 from limbeck.types import SYNTHETIC, Example, Frozen, Message, Prediction, Predictor, Price, Recipe, Splits, Status, Task, Value, sha_of
 
 SINGLE_CALLS = 40  # how many test rows are answered one at a time, for p50 and p95
+OUT_OF_TIME = "the time budget was used up (--budget)"
 UNANSWERED = {error.__name__ for error in (CapReached, Transient, ProviderError)}  # worth asking again on another day
 
 
@@ -199,10 +201,10 @@ def trains(adapter: Adapter) -> bool:
 
 
 def sent(bench: Bench, recipe: Recipe, fitted: Fitted) -> tuple[Message, ...]:
-    """One prompt as it goes out: of the first dev row, with the passages that are looked up for it."""
-    if fitted.prompt is None or not bench.dev:
+    """One prompt as it goes out: of the first dev row (of test, where there is no dev), with the passages that are looked up for it."""
+    if fitted.prompt is None or not (bench.dev or bench.test):
         return ()
-    rows = [bench.dev[0].blind()]
+    rows = [(bench.dev or bench.test)[0].blind()]
     rows = bench.library.with_passages(recipe, rows) if looks_up(recipe) and bench.library is not None else rows
     return tuple(fitted.prompt(rows[0]))
 
@@ -316,9 +318,13 @@ def finish(
     """Do the work and write it down. A provider or a method that fails is a record; a wrong key or a full disk stops."""
     bench.log.event("candidate", recipe=recipe.text, split=split)
     try:
-        record, predictions = work()
+        with extras_told():
+            record, predictions = work()
     except (MissingKey, DiskFull):
         raise
+    except MissingExtra as absent:
+        bench.log.warn(f"{recipe.text}: {absent.what} ({absent.do})")
+        return write(bench, Record(recipe=recipe, group=adapter.group, state="failed", reason=f"{absent.what}: {absent.do}"), split)
     except LimbeckError as error:
         bench.log.warn(f"{recipe.text}: {error.what}", detail=str(error))
         return write(bench, Record(recipe=recipe, group=adapter.group, state="failed", reason=error.what), split)
@@ -361,7 +367,7 @@ def cannot(bench: Bench, recipe: Recipe, adapter: Adapter) -> str:
     if reasoning.needs(recipe) and not any(row.rationale for row in bench.rows_for(recipe)):
         return reasoning.none_of_them(bench.ask_for is not None)
     if time.monotonic() > bench.deadline:
-        return "the time budget was used up (--budget)"
+        return OUT_OF_TIME
     return ""
 
 

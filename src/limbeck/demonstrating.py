@@ -1,6 +1,7 @@
 """What a candidate is shown before the input: `few` rows by a picker, or `many`, as many training rows as its window holds.
 
-few:k[:picker]  the picker lies on the shelf `contexts`; random where none is named
+few:k[:picker]  the picker lies on the shelf `contexts`; random where none is named. Of rows that a teacher's window does not hold
+                the first, the least telling, are left out, as a base of this machine leaves them out
 many            every row, in an order that takes the labels in turn, cut where the longest input would no longer fit behind it.
                 The same text before the input in every call, so that a provider's prefix cache finds it again"""
 
@@ -92,6 +93,8 @@ def demonstrations(
     there = pool_of(recipe, train)
     pool = there if held_out is None else without_leaks(there, held_out)
     shots = many(task, recipe, pool, seed, asked) if is_many(recipe) else Shots(few(task, recipe, pool, seed))
+    if is_few(recipe) and recipe.value("window"):
+        shots = replace(shots, pick=Trimmed(task, recipe, shots.pick))
     if held_out is None:
         return replace(shots, pool=pool)
     return replace(shots, pool=pool, check=held_out.guarding(shots.pick), left_out=len(there) - len(pool))
@@ -118,6 +121,16 @@ def none_to_show(recipe: Recipe, train: Sequence[Example]) -> str:
     return "there is no training row to show"
 
 
+def explained(recipe: Recipe, train: Sequence[Example]) -> Sequence[Example]:
+    """The rows, each with a rationale where the recipe shows some: those that the run is going to buy are not there yet."""
+    if not reasons_first(recipe):
+        return train
+    return [row if row.rationale else row.model_copy(update={"rationale": "x" * REASON_CHARS}) for row in train]
+
+
+REASON_CHARS = 160  # of a rationale that is not there yet
+
+
 def pool_of(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
     rows = [row for row in train if row.output and (row.input or is_many(recipe))]
     return [row for row in rows if row.rationale or not row.input] if reasons_first(recipe) else rows
@@ -127,6 +140,70 @@ def few(task: Task, recipe: Recipe, pool: Sequence[Example], seed: int) -> Any:
     _, k, *named = recipe.context.split(":")
     pick = registry.take("contexts", named[0] if named else "random")
     return pick(task, pool, int(k), seed, {value.name: value.value for value in recipe.values})
+
+
+# ---- few rows that are too long ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A picker whose rows fit the recipe's window, the answer beside them: the last of those that it picks."""
+
+    task: Task
+    recipe: Recipe
+    pick: Callable[[Example], Sequence[Example]]
+
+    def __call__(self, example: Example) -> Sequence[Example]:
+        picked, room = list(self.pick(example)), int(self.recipe.value("window")) - answer_tokens(self.recipe)
+        count = counter(str(self.recipe.value("counted_by", "estimate")))
+        shown = most_that_fit(
+            len(picked), lambda n: count(prompt_of(self.task, self.recipe, example.blind(), picked[len(picked) - n :])) <= room
+        )
+        return picked[len(picked) - shown :]
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        if (ready := getattr(self.pick, "prepare", None)) is not None:
+            ready(examples)
+
+
+def trimmed_to_window(
+    task: Task, recipe: Recipe, train: Sequence[Example], seed: int, asked: Sequence[Example], teacher: str | None, window: Any
+) -> tuple[Recipe, str]:
+    """(the recipe, what of its rows does not fit, in words), for few:k of a teacher whose window is known, from `window` or our
+    table. Where all rows fit, it stays as it is. Raises UsageError where for no input there is room for a single row."""
+    found = known_window(teacher or "", window)
+    pool = pool_of(recipe, explained(recipe, train))
+    if not is_few(recipe) or recipe.base != TEACHER or found is None or not pool:
+        return recipe, ""
+    k, tokens, by = int(recipe.context.split(":")[1]), found[0].value, found[1]
+    fitted = recipe.model_copy(update={"values": (*recipe.values, *found)})
+    longest = sorted(pool, key=lambda row: len(row.input) + len(row.output or ""))[-k:]
+    rows = sorted(asked or pool, key=lambda row: len(row.input))
+    room, count = tokens - answer_tokens(fitted), counter(str(by.value))
+    if count(prompt_of(task, recipe, rows[-1].blind(), longest)) <= room:
+        return recipe, ""
+    pick = few(task, by_words(fitted), pool, seed)
+    some = rows[:: max(1, len(rows) // SOME)]
+    shown = [(len(pick(row)), len(Trimmed(task, fitted, pick)(row))) for row in some]
+    if not any(there for _, there in shown):
+        took = min(count(prompt_of(task, recipe, row.blind(), pick(row)[-1:])) for row in some)
+        have = f"its window is {tokens:,} tokens; the task, an input and one row take {took:,} or more, and the answer {tokens - room:,}"
+        raise UsageError(f"{recipe.text!r} has no room for a single row", have, "--set window=N with a larger N, or another candidate")
+    short = sum(there < picked for picked, there in shown)
+    mean = sum(there for _, there in shown) / len(shown)
+    return fitted, (
+        f"{recipe.text}: {k} rows do not fit its window of {tokens:,} tokens with {short} of {len(some)} inputs; the least telling are "
+        f"left out, {mean:.1f} stand in a prompt on average"
+    ) if short else ""
+
+
+SOME = 100  # inputs that are looked at before money is spent
+
+
+def by_words(recipe: Recipe) -> Recipe:
+    """The same, picking by words where it would compare embeddings: an estimate loads no model."""
+    in_words = [Value(name="similarity", value="words", why=""), *(v for v in recipe.values if v.name != "similarity")]
+    return recipe.model_copy(update={"values": tuple(in_words), "context": recipe.context.replace(":dense", ":nearest")})
 
 
 # ---- as many as fit --------------------------------------------------------------------------------------------------
@@ -225,10 +302,33 @@ def with_window(recipe: Recipe, teacher: str | None) -> Recipe:
                 "--set window=32768, or what its server was started with",
             )
         window = Value(name="window", value=found[0], why=found[1])
-    elif not isinstance(window.value, int) or isinstance(window.value, bool) or window.value < 1:
-        raise UsageError("the window is a number of tokens", f"window={window.value!r}", "--set window=32768")
+    must_be_tokens(window.value)
     kept = [value for value in recipe.values if value.name not in ("window", "counted_by")]
     return recipe.model_copy(update={"values": (*kept, window, counted)})
+
+
+def must_be_tokens(window: Any) -> int:
+    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
+        raise UsageError("the window is a number of tokens", f"window={window!r}", "--set window=32768")
+    return window
+
+
+def known_window(teacher: str, given: Any) -> tuple[Value, Value] | None:
+    """(window, counted_by) of the teacher of this name, or the window that is given; None where it is not known."""
+    own = teacher.removeprefix("local:") if teacher.startswith("local:") else ""
+    found = (
+        (must_be_tokens(given), "set by you")
+        if given is not None
+        else window_of_base(own)
+        if own
+        else window_of(teacher)
+        if teacher
+        else None
+    )
+    if found is None:
+        return None
+    counted = Value(name="counted_by", value=own or "estimate", why="its own tokenizer" if own else "four characters a token, and a margin")
+    return Value(name="window", value=found[0], why=found[1]), counted
 
 
 def window_of_base(name: str) -> tuple[int, str] | None:

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 
 from limbeck import demonstrating, registry, render, render_inferences, render_ranking, render_reasons
 from limbeck.augment.exemplars import FEWEST, TRIES, K
+from limbeck.candidates import SINGLE_CALLS
+from limbeck.deployment import PROBES
 from limbeck.derived import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
 from limbeck.engine.load import parameters_of_name
 from limbeck.knowing import Knowledge
 from limbeck.registry import Teacher
 from limbeck.tasks import by_teacher
 from limbeck.teachers.tokens import tokens_of
-from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task, Value
+from limbeck.types import Example, Frozen, Kind, Message, Recipe, Task
 
 TRAIN_TOKENS_S = 1800.0  # a 22.7M encoder, one core, bf16, 32 x 32 tokens: measured 1,000 to 3,000
 EMBED_TOKENS_S = 6000.0
+PROMPT_TOKENS_S = 2000.0  # a base that writes, of 22.7M parameters in float32: few of them are word embeddings, and each answer is read
+WRITTEN = 8  # tokens that are read in the time that it takes to write one, in a batch
 CALL_S = 1.0  # a hosted model, one call
 CONCURRENCY = 8
 UNKNOWN_BASE = 5e8  # parameters of a base that is not on this machine
@@ -73,14 +77,17 @@ def estimate(
     asked: Sequence[Example] = (),
     seed: int = 0,
     labels: bool = True,
+    probed: Callable[[Recipe], float | None] = lambda recipe: None,
 ) -> Estimate:
     """What the plan costs from nothing: cached replies cost nothing again, so a resumed run stays below it, and so does one
     that its cap ends. asked: the rows of dev, test and unlabelled, where they are known; else train stands for them.
-    labels: unlabelled rows are asked about (False: their labels come with their rationales)."""
+    labels: unlabelled rows are asked about (False: their labels come with their rationales). probed: seconds of a prompt on this
+    machine, where a few rows were measured."""
     lines: list[dict[str, float | str]] = []
     calls = 0
     spent = Usd()
     trained: list[float] = []
+    local: list[float] = []  # seconds in which a prompt of this machine answers test again, from the folder it is deployed in
     remote = teacher is not None and teacher.remote
     for recipe in recipes:
         usd, seconds = Usd(), 0.2
@@ -93,7 +100,10 @@ def estimate(
             )
             seconds = seconds if remote else n * 0.002
         elif recipe.adapter == "prompt":
-            seconds += (sizes.dev + sizes.test) * prompted_s(task, recipe, train, asked, seed)
+            rows = sizes.dev + sizes.test + min(sizes.test, SINGLE_CALLS + 2)
+            found = probed(recipe)
+            seconds += rows * prompted_s(task, recipe, train, asked, seed) if found is None else found
+            local.append(seconds * min(sizes.test, PROBES) / max(1, rows))
         elif registry.take("adapters", recipe.adapter).attach is not None:
             shown = len(picker(task, recipe, train, seed)(train[0])) if train else 0
             tokens = (sizes.chars / 4 + 2) * max(1.0, 1 + sizes.options) * (1 + shown) + tokens_of(expected_passages(recipe))
@@ -105,7 +115,7 @@ def estimate(
             seconds = (sizes.train + sizes.unlabelled + sizes.dev + sizes.test) * tokens / EMBED_TOKENS_S + 2
         spent += usd
         lines.append({"recipe": recipe.text, "usd": usd.middle, "seconds": round(seconds, 1)})
-    refit = max(trained, default=0.0)
+    refit = max([*trained, *local], default=0.0)
     seconds = sum(float(line["seconds"]) for line in lines) + refit + 8
     if sizes.unlabelled and teacher is not None and labels:
         label = one_call(task, None, train, asked, teacher, seed).times(sizes.unlabelled, ASKED_AGAIN)
@@ -144,7 +154,6 @@ def in_front(plan: Estimate, what: str, usd: Usd, seconds: float, calls: int) ->
     )
 
 
-REASON_CHARS = 160  # of a rationale that is not there yet
 REASON_LOW, REASON_HIGH = 15.0, 90.0  # tokens of one to three short sentences; PaLM's have 8 to 50 words
 
 
@@ -161,7 +170,7 @@ def with_rationales(
     first = 0 if enough else min(len(bare), TRIES * (K - own))
     calls = n + first
     shown = spread([r for r in train if r.output and (r.rationale or not enough)], 0 if teacher.recording else K)
-    worked = [r.model_copy(update={"rationale": r.rationale or "x" * REASON_CHARS}) for r in shown]
+    worked = [r.model_copy(update={"rationale": r.rationale or "x" * demonstrating.REASON_CHARS}) for r in shown]
     rows = spread(bare or asked or train, SAMPLE) or [made_up(task)]
     prompts = [prompt_tokens(render_reasons.messages(task, r.blind(), worked, r.output if seen else None)) for r in rows]
     prompt, (low, high) = sum(prompts) / len(prompts), reply_tokens(task, train)
@@ -242,27 +251,30 @@ def picker(
     for an estimate loads no model."""
     if recipe is None or not train:
         return lambda row: ()
-    if demonstrating.reasons_first(recipe):  # rationales that the run is going to buy are not there yet
-        train = [row if row.rationale else row.model_copy(update={"rationale": "x" * REASON_CHARS}) for row in train]
-    in_words = [Value(name="similarity", value="words", why=""), *(v for v in recipe.values if v.name != "similarity")]
-    cheap = recipe.model_copy(update={"values": tuple(in_words), "context": recipe.context.replace(":dense", ":nearest")})
-    return demonstrating.demonstrations(task, cheap, train, seed, asked) or (lambda row: ())
+    train = demonstrating.explained(recipe, train)
+    return demonstrating.demonstrations(task, demonstrating.by_words(recipe), train, seed, asked) or (lambda row: ())
 
 
 def prompted_s(task: Task, recipe: Recipe, train: Sequence[Example], asked: Sequence[Example], seed: int) -> float:
-    """Seconds of one prompt on this machine, by the size of its base; a prompt is cut at the recipe's max_length."""
+    """Seconds of one prompt on this machine where none could be measured, by the size of its base; a prompt is cut at the recipe's
+    max_length."""
     rows = spread(asked or train, SAMPLE_HERE) or [made_up(task)]
     if demonstrating.is_many(recipe):  # counted by no tokenizer here: an estimate loads none
         shown = tokens_of(f"{row.input}{row.output}" for row in train) + 8 * len(train)
-        return here_s(recipe, shown + prompt_tokens(asked_with(task, recipe, rows[0].blind(), ())))
+        return here_s(task, recipe, shown + prompt_tokens(asked_with(task, recipe, rows[0].blind(), ())), rows)
     shots = picker(task, recipe, train, seed, asked)
     tokens = [prompt_tokens(asked_with(task, recipe, row.blind(), shots(row))) for row in rows]
-    return here_s(recipe, sum(tokens) / len(tokens))
+    return here_s(task, recipe, sum(tokens) / len(tokens), rows)
 
 
-def here_s(recipe: Recipe, tokens: float) -> float:
+def here_s(task: Task, recipe: Recipe, tokens: float, rows: Sequence[Example]) -> float:
+    """One row: its prompt, and each of its allowed answers, or one that is written."""
     read = min(tokens, int(recipe.value("max_length", 512)))
-    return read * (parameters_of_name(recipe.base) or UNKNOWN_BASE) / (EMBED_TOKENS_S * 22.7e6)
+    if task.kind in (Kind.LABEL, Kind.CHOICE):
+        read += sum(tokens_of(row.choices or task.labels) for row in rows) / len(rows)
+    else:
+        read += WRITTEN * int(recipe.value("max_answer", 128))
+    return read * (parameters_of_name(recipe.base) or UNKNOWN_BASE) / (PROMPT_TOKENS_S * 22.7e6)
 
 
 def expected_passages(recipe: Recipe | None) -> list[str]:

@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from limbeck import candidates, compare, indexing, inferring, making, reasoning, registry, render, scoring, starting, supply
+from limbeck import candidates, compare, indexing, inferring, making, reasoning, recipes, registry, render, scoring, starting, supply
 from limbeck.candidates import Bench, Record
-from limbeck.errors import LimbeckError, NoWinner, ProviderError
+from limbeck.engine.load import fetch_config
+from limbeck.errors import CapReached, LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
 from limbeck.planning import (
     Plan,
     asker,
     keep_embeddings,
     make_plan,
+    probes_of,
     settle_speed,
     sizes_of,
     supply_plan,
@@ -85,7 +87,8 @@ def rows_wanted(settings: Settings, prompt: str) -> int:
 
 def look(settings: Settings, prompt: str) -> tuple[Given, Plan, Splits]:
     """--dry-run: everything that costs nothing. Writes nothing, asks nobody."""
-    given = preflight(settings, prompt)
+    given = preflight(settings, prompt, ask_hub=False)
+    given.warnings += given.downloads
     task = by_rules(given)
     if given.makes_rows:
         return given, *supply_plan(given, task)
@@ -94,7 +97,9 @@ def look(settings: Settings, prompt: str) -> tuple[Given, Plan, Splits]:
 
 
 def announce(folder: RunFolder, given: Given, log: Log) -> None:
-    """Say which steps the changes since the last run have made stale, before money is spent."""
+    """Say which steps the changes since the last run have made stale, before money is spent; and what is not here yet."""
+    for text in given.downloads:
+        log.event("note", text=text)
     own = examples_inputs(given)  # what depends on other steps (task, made) is not known yet: the task's own inputs stand for it
     since = {*folder.was_done_otherwise("task", task_inputs(given)), *folder.was_done_otherwise("examples", own)}
     if changed := sorted(since & {*task_inputs(given), *own}):
@@ -209,10 +214,12 @@ def find_bases(folder: RunFolder, given: Given, task: Task, splits: Splits, stor
         log.event("bases", recipes=facts["recipes"], notes=facts["notes"])
         folder.mark_done("bases", inputs, [path])
     given.proposed = json.loads(path.read_bytes())["recipes"]
+    for text in given.proposed:
+        fetch_config(text.rpartition("@")[2])
 
 
 def find_recipes(folder: RunFolder, given: Given, task: Task, splits: Splits, log: Log) -> Plan:
-    plan = make_plan(given, task, *sizes_of(given, task, splits, read_lines(folder.rows, Example)))
+    plan = make_plan(given, task, *sizes_of(given, task, splits, read_lines(folder.rows, Example)), known=probes_of(folder))
     write_json(
         folder.recipes, {"recipes": [r.model_dump(mode="json") for r in plan.recipes], "estimate": plan.estimate.model_dump(mode="json")}
     )
@@ -231,7 +238,7 @@ def find_labels(folder: RunFolder, given: Given, task: Task, splits: Splits, pla
     """Unlabelled rows, labelled by the teacher, those first that say most beyond the labelled ones: where the money ends,
     it has bought the best. A row that got no answer is put aside, and asked about again on resume. Where a candidate learns
     from rationales, label and rationale come from one completion."""
-    if not given.unlabelled or given.teacher is None:
+    if not given.unlabelled or given.teacher is None or not any(recipes.learns_labels(recipe) for recipe in plan.recipes):
         return []
     ids = {r.id for r in given.unlabelled}
     every = read_lines(folder.rows, Example)
@@ -465,6 +472,10 @@ def must_have_verdict(report: Report, settings: Settings) -> Report:
                 "no verdict: the teacher did not answer, and nothing else could be compared",
                 "; ".join(reasons),
                 "the same command again resumes",
+            )
+        if reasons and all(r.reason in ("", candidates.OUT_OF_TIME) for r in report.rows):
+            raise CapReached(
+                "no verdict: the time was up before a candidate could be scored", reasons[0], "--budget with more time; it resumes"
             )
         raise LimbeckError(
             "no verdict: no candidate could be scored", "; ".join(reasons), "limbeck report, and events.jsonl in the run folder"

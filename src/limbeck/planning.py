@@ -8,8 +8,8 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,6 +19,7 @@ from limbeck.errors import UsageError
 from limbeck.estimate import Estimate, estimate, with_inferences, with_making, with_rationales
 from limbeck.log import Log
 from limbeck.preflight import Given
+from limbeck.probing import Probe, probe
 from limbeck.registry import Ask, Teacher
 from limbeck.run import RunFolder, write_json
 from limbeck.teachers.store import Store
@@ -33,6 +34,7 @@ class Plan:
     sizes: derived.Sizes
     recipes: list[Recipe]
     estimate: Estimate
+    probes: dict[str, Probe] = field(default_factory=dict)  # by recipe id
 
 
 def sizes_of(given: Given, task: Task, splits: Splits, rows: Sequence[Example]) -> tuple[derived.Sizes, list[Example], list[Example]]:
@@ -62,8 +64,16 @@ def supply_plan(given: Given, task: Task) -> tuple[Plan, Splits]:
     return make_plan(given, task, sizes, train), splits
 
 
-def make_plan(given: Given, task: Task, sizes: derived.Sizes, train: Sequence[Example], asked: Sequence[Example] = ()) -> Plan:
-    """asked: the rows of dev and test, and those without a label, which a teacher would be asked about."""
+def make_plan(
+    given: Given,
+    task: Task,
+    sizes: derived.Sizes,
+    train: Sequence[Example],
+    asked: Sequence[Example] = (),
+    known: Mapping[str, Probe] | None = None,
+) -> Plan:
+    """asked: the rows of dev and test, and those without a label, which a teacher would be asked about. known: what was measured
+    before, by recipe id."""
     teacher = given.teacher
     usual = derived.defaults(task, sizes, teacher is not None, bool(teacher and teacher.recording))
     if given.asks_documents:
@@ -71,6 +81,9 @@ def make_plan(given: Given, task: Task, sizes: derived.Sizes, train: Sequence[Ex
     if given.settings.docs and teacher is not None and not teacher.recording and not given.asks_documents:
         usual.append("prompt+rag:4@teacher")
     wanted = given.wanted or recipes.parse_all([*usual, *given.proposed])
+    if sizes.unlabelled and not any(recipes.learns_labels(recipe) for recipe in wanted):
+        sizes = replace(sizes, unlabelled=0)
+        given.warnings.append(NOBODY_LEARNS)
     demonstrating.check_values(given.settings.overrides)
     planned = [
         demonstrating.with_window(derived.with_values(recipe, task, sizes, given.settings.overrides), given.settings.teacher)
@@ -78,7 +91,20 @@ def make_plan(given: Given, task: Task, sizes: derived.Sizes, train: Sequence[Ex
     ]
     explained = teacher is not None and reasoning.wanted(planned)
     shown = train or (whole(given.knowledge.texts) if given.knowledge else ())
-    foreseen = estimate(task, planned, sizes, shown, teacher, asked, given.settings.seed, labels=not explained)
+    for place, recipe in enumerate(planned):
+        window = given.settings.overrides.get("window")
+        planned[place], left_out = demonstrating.trimmed_to_window(
+            task, recipe, shown, given.settings.seed, asked, given.settings.teacher, window
+        )
+        given.warnings += [left_out] if left_out else []
+    probes = dict(known or {})
+
+    def probed(recipe: Recipe) -> float | None:
+        if recipe.id not in probes and (found := probe(task, recipe, shown, asked, given.settings.seed, given.settings.threads)):
+            probes[recipe.id] = found
+        return probes[recipe.id].seconds(sizes.dev, sizes.test) if recipe.id in probes else None
+
+    foreseen = estimate(task, planned, sizes, shown, teacher, asked, given.settings.seed, labels=not explained, probed=probed)
     if teacher is not None and explained:
         seen, samples = given.settings.rationales == "seen", given.settings.rationale_samples
         foreseen = with_rationales(foreseen, task, sizes, train, teacher, asked, seen, samples)
@@ -90,7 +116,10 @@ def make_plan(given: Given, task: Task, sizes: derived.Sizes, train: Sequence[Ex
     if teacher is not None and given.makes_rows and not given.supplied:
         n = int(supply.how_many(task, given.settings).value)
         foreseen = with_making(foreseen, task, n, supply.votes_of(given.settings), teacher, [*given.gold, *train], given.labeller)
-    return Plan(task, sizes, planned, foreseen)
+    return Plan(task, sizes, planned, foreseen, probes)
+
+
+NOBODY_LEARNS = "the unlabelled rows are not labelled: no candidate trains on them"
 
 
 def documents_alone(given: Given) -> list[str]:
@@ -131,9 +160,16 @@ def write_settings(folder: RunFolder, given: Given, plan: Plan) -> None:
             "sizes": {"train": plan.sizes.train, "dev": plan.sizes.dev, "test": plan.sizes.test, "unlabelled": plan.sizes.unlabelled},
             "warnings": list(dict.fromkeys([*examples.get("warnings", []), *given.warnings])),
             "rejected": dict(Counter(r.reason.partition(":")[0] for r in given.rejected)),
+            "probes": {name: found.model_dump() for name, found in plan.probes.items()},
             "machine_usd_per_hour": float(given.settings.overrides.get("machine_usd_per_hour", 0.05)),
         },
     )
+
+
+def probes_of(folder: RunFolder) -> dict[str, Probe]:
+    """What was measured when this run began: a resumed one does not measure again."""
+    kept = json.loads(folder.settings.read_bytes()).get("probes", {}) if folder.settings.exists() else {}
+    return {name: Probe.model_validate(found) for name, found in kept.items()}
 
 
 def update_settings(folder: RunFolder, **facts: Any) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 from limbeck import derived, indexing, knowing, recipes, registry, render, structuring
 from limbeck.adapters import prompted_base
 from limbeck.augment.rationales import check_options
+from limbeck.bases.machine import hub_cache, is_cached
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import cut as cut_off
 from limbeck.curate.split import kept_together, make_splits, split_of, test_of_made
-from limbeck.engine.load import config_of_name, find_folder, is_on_hub
+from limbeck.engine.load import config_of_name, fetch_config, find_folder, is_on_hub
 from limbeck.errors import MissingError, UsageError
+from limbeck.need import is_offline
 from limbeck.registry import Teacher
 from limbeck.sources.datasets import open_source
 from limbeck.sources.files import Rejected, read_rows
@@ -43,6 +45,7 @@ class Given:
 
     proposed: list[str] = field(default_factory=list)  # recipes on bases that were looked for
     knowledge: knowing.Knowledge | None = None  # the documents, where a candidate learns them
+    downloads: list[str] = field(default_factory=list)  # bases that are not here yet, in words
 
     @property
     def asks_documents(self) -> bool:
@@ -50,21 +53,29 @@ class Given:
         return self.settings.docs is not None and bool(self.test) and not self.gold and not self.made and not self.settings.make
 
     @property
+    def only_asks(self) -> bool:
+        """Rows to score on are given, and no candidate trains on others or is shown some."""
+        return bool(self.test) and bool(self.wanted) and not any(recipes.uses_rows(recipe) for recipe in self.wanted)
+
+    @property
     def makes_rows(self) -> bool:
-        """Are rows to be made from the prompt? Where there are none, or where the user asks for it."""
+        """Are rows to be made from the prompt? Where there are none and a candidate uses them, or where the user asks for it."""
         if self.asks_documents:
             return False
-        return bool(self.settings.make) or (self.settings.make is None and not self.gold and not self.made)
+        return bool(self.settings.make) or (self.settings.make is None and not self.gold and not self.made and not self.only_asks)
 
 
-def preflight(settings: Settings, prompt: str) -> Given:
-    """Read and check all that was given: a mistake in any of it costs nothing."""
+def preflight(settings: Settings, prompt: str, ask_hub: bool = True) -> Given:
+    """Read and check all that was given: a mistake in any of it costs nothing. ask_hub: bases of the Hub that are not on this
+    machine are looked up there, for what kind of model they are."""
     if not prompt.strip():
         raise UsageError(
             f"{settings.prompt} is empty", "a prompt file holds what you send to an LLM today", "write the instruction into it"
         )
     warnings: list[str] = []
     settings = structuring.settle(settings, warnings)
+    for text in settings.candidates if ask_hub else ():
+        fetch_config(text.rpartition("@")[2].strip())
     wanted = recipes.parse_all(settings.candidates)
     if unknown := set(settings.overrides) - derived.known_values():
         name = sorted(unknown)[0]
@@ -77,6 +88,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
             raise UsageError(f"--set {name} takes a number above 0", f"it is {value!r}", "limbeck run ... --dry-run shows every number")
     for recipe in wanted:
         refuse_impossible(recipe, settings.overrides)
+    downloads = must_have_bases(wanted)
     check_options(settings.rationale_samples, str(settings.overrides.get("keep_rationales", "agreeing")))
     rejected: list[Rejected] = []
     indexing.check(settings, wanted, warnings)
@@ -104,7 +116,7 @@ def preflight(settings: Settings, prompt: str) -> Given:
             "a candidate asks a teacher, and there is none", ", ".join(settings.candidates), "--teacher http://host:port/v1#model"
         )
     knowing.check(settings, wanted, teacher is not None and not teacher.recording)
-    given = Given(settings, prompt, gold, dev, test, unlabelled, rejected, warnings, teacher, wanted, labeller, made)
+    given = Given(settings, prompt, gold, dev, test, unlabelled, rejected, warnings, teacher, wanted, labeller, made, downloads=downloads)
     must_have_a_source_of_rows(given)
     if knowing.wanted_by(settings, wanted, labelled=not given.asks_documents) or (given.asks_documents and not wanted):
         given.knowledge = knowing.read(settings)
@@ -112,6 +124,26 @@ def preflight(settings: Settings, prompt: str) -> Given:
 
 
 ABOVE_NOTHING = {"max_length", "max_answer", "max_tokens", "batch_rows", "batch_tokens", "epochs", "steps", "rank", "lr", "passage_words"}
+
+
+def must_have_bases(wanted: Sequence[Recipe]) -> list[str]:
+    """Which bases of the Hub are going to be downloaded. Raises MissingError for one that is not in its cache, where the Hub may
+    not be asked."""
+    away = list(dict.fromkeys(recipe.base for recipe in wanted if not is_here(recipe)))
+    if away and is_offline():
+        raise MissingError(
+            f"{away[0]} is not on this machine, and the Hub may not be asked",
+            f"HF_HUB_OFFLINE is set, and neither a folder nor the Hub's cache ({hub_cache()}) holds it",
+            f"with a network: hf download {away[0]}; without one: one of {', '.join(registry.names('bases'))}, or ./path",
+        )
+    unknown = " (its numbers below are those of an encoder until its config is read)"
+    return [f"{base} is not on this machine: it is downloaded first{unknown if config_of_name(base) is None else ''}" for base in away]
+
+
+def is_here(recipe: Recipe) -> bool:
+    """Whether its base need not be downloaded. A folder that is not there is told by `refuse_impossible`."""
+    base = recipe.base
+    return recipe.asks_teacher or not base or base in registry.names("bases") or not is_on_hub(base) or is_cached(base)
 
 
 def refuse_impossible(recipe: Recipe, overrides: Mapping[str, Any]) -> None:
@@ -145,7 +177,7 @@ def must_have_a_source_of_rows(given: Given) -> None:
         if source != "none":
             open_source(source)  # a name that is none is told before anybody is asked
     if not given.makes_rows:
-        if not given.gold and not given.made and not given.asks_documents:
+        if not given.gold and not given.made and not given.asks_documents and not given.only_asks:
             raise MissingError(
                 "there are no rows, and --make 0 says that none are to be made", no_rows(given), f"limbeck run {prompt} --rows rows.csv"
             )
@@ -236,7 +268,8 @@ def cut(given: Given, task: Task) -> tuple[Given, Splits, list[Example]]:
     rest, how = [*(gold or []), *made], ""
     if made and test is None:
         rest, test, how = test_of_made(task, gold or [], made, given.settings.seed)
-    if given.asks_documents and test and dev is None:
+    alone = given.only_asks and not rest and len(given.wanted) > 1  # one candidate is chosen without dev
+    if (given.asks_documents or alone) and test and dev is None:
         test, dev, how = questions_apart(task, test, given.settings.seed)
     splits, train, dev, test = make_splits(task, rest, dev, test, given.settings.seed, how)
     others = {"train": train, "dev": dev, "unlabelled": given.unlabelled}
@@ -253,7 +286,7 @@ def cut(given: Given, task: Task) -> tuple[Given, Splits, list[Example]]:
         )
     given.unlabelled = kept["unlabelled"]
     splits = splits.model_copy(update={"train": split_of(kept["train"]), "dev": split_of(kept["dev"])})
-    unseen = {r.output for r in test} - {r.output for r in kept["train"]} if task.kind is Kind.LABEL else set()
+    unseen = {r.output for r in test} - {r.output for r in kept["train"]} if task.kind is Kind.LABEL and kept["train"] else set()
     if unseen:
         n = sum(r.output in unseen for r in test)
         given.warnings.append(

@@ -9,11 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from limbeck import registry
 from limbeck.adapters.prompted_base import no_writer
-from limbeck.engine.load import ENCODER, family_of_name
+from limbeck.engine.load import ENCODER, config_of_name, family_of, family_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Recipe
 
@@ -162,7 +161,7 @@ def refuse_nonsense(recipe: Recipe, adapter: registry.Adapter) -> None:
 
 def refuse_encoders(recipe: Recipe, adapter: registry.Adapter) -> None:
     """An encoder sees a few hundred tokens as one vector: what is right in one passage of four is not to be read off that."""
-    if adapter.attach is None or family_of_name(recipe.base) == ENCODER:
+    if adapter.attach is None or family_here(recipe.base) == ENCODER:
         what = "passages" if recipe.context.startswith("rag") else "demonstrations"
         raise UsageError(
             f"{recipe.text!r}: {recipe.base} is no model that reads {what} and writes an answer",
@@ -172,9 +171,11 @@ def refuse_encoders(recipe: Recipe, adapter: registry.Adapter) -> None:
 
 
 def family_here(base: str) -> str:
-    """The family of a base that lies on this machine; "" of any other, which will say it when it is loaded."""
-    here = base in registry.names("bases") or Path(base).expanduser().is_dir()
-    return family_of_name(base) if here else ""
+    """The family of a base whose config lies on this machine; "" of any other, which will say it when it is loaded."""
+    if base in registry.names("bases"):
+        return family_of_name(base)
+    config = config_of_name(base)
+    return "" if config is None else family_of(config)
 
 
 def refuse_to_learn(recipe: Recipe, adapter: registry.Adapter) -> None:
@@ -192,7 +193,7 @@ def refuse_to_learn(recipe: Recipe, adapter: registry.Adapter) -> None:
 
 
 def writes(recipe: Recipe, adapter: registry.Adapter) -> bool:
-    return adapter.attach is not None and bool(recipe.base) and family_of_name(recipe.base) != ENCODER
+    return adapter.attach is not None and bool(recipe.base) and family_here(recipe.base) != ENCODER
 
 
 def names_documents(recipe: Recipe) -> bool:
@@ -205,6 +206,16 @@ def learns_documents(recipe: Recipe, labelled: bool) -> bool:
     if names_documents(recipe):
         return True
     return not labelled and not recipe.rows and not recipe.objective and writes(recipe, registry.take("adapters", recipe.adapter))
+
+
+def uses_rows(recipe: Recipe) -> bool:
+    """Whether labelled rows reach this candidate: it learns from them, or is shown some. A bare prompt reads the input alone."""
+    return registry.take("adapters", recipe.adapter).group != "prompt" or recipe.context.partition(":")[0] in ("few", "many")
+
+
+def learns_labels(recipe: Recipe) -> bool:
+    """Whether rows that the teacher labels reach this candidate: it trains, and on more than the user's own rows."""
+    return registry.take("adapters", recipe.adapter).group != "prompt" and recipe.rows not in ("rows:gold", "rows:generated")
 
 
 def uses_documents(recipe: Recipe, labelled: bool) -> bool:

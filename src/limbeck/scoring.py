@@ -17,8 +17,11 @@ STOP_RATE = "stop_rate"
 def choose(task: Task, records: Sequence[Record], dev: Sequence[Example], answers: dict[str, list[Prediction]]) -> Choice:
     """The best dev value among students, and among baselines and prompts; on a tie the one named first (the cheaper). A
     student that learns from rationales is taken only where dev says that it beats its best control, or where there is no
-    other student."""
+    other student. A candidate that is alone needs no dev."""
     metric: Metric = registry.take("metrics", task.metric)
+    if not dev and len(records) == 1 and records[0].state == "ok":
+        alone, student = records[0].recipe.id, records[0].group == "student"
+        return Choice(best_student=alone if student else None, best_baseline=None if student else alone)
     values = {
         r.recipe.id: value for r in records if r.state == "ok" and (value := figure(metric, task, dev, answers[r.recipe.id])) is not None
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from limbeck.report.table import cost
 from limbeck.types import Frozen, Row
 
 MARGIN = 0.02  # a student may lose this much to a prompt, at the lower end of the interval, and still be shipped
@@ -91,7 +92,7 @@ def signed(value: float) -> str:
 def cheaper(student: Row, rival: Row) -> str:
     if not rival.usd_per_1000 or student.usd_per_1000 is None or student.usd_per_1000 >= rival.usd_per_1000:
         return ""
-    return f", at ${student.usd_per_1000:.2g} instead of ${rival.usd_per_1000:.2g} per 1,000 calls"
+    return f", at {cost(student)} instead of {cost(rival)} per 1,000 calls"
 
 
 def more_rows(student: Row, rival: Row, tested: int) -> int:

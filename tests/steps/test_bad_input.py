@@ -175,8 +175,16 @@ def test_an_unknown_price_stops_before_the_first_call(limbeck, task, public_rows
 
 def test_a_provider_that_is_down_is_exit_4_without_a_verdict(limbeck, task):
     write(task / "rows.jsonl", good_rows())
-    arguments = ["--teacher", "http://127.0.0.1:9/v1#m", "--price", "1/1", "--candidates", "prompt@teacher", "--budget", "8s"]
-    refused(limbeck("run", "prompt.md", "--rows", "rows.jsonl", *arguments, cwd=task), 4)
+    arguments = ["--teacher", "http://127.0.0.1:9/v1#m", "--price", "1/1", "--candidates", "prompt@teacher", "--out", "out"]
+    refused(limbeck("run", "prompt.md", "--rows", "rows.jsonl", *arguments, cwd=task), 4, "cannot be reached")
+    records = [json.loads(file.read_text()) for file in (task / "out/4-students").glob("*/dev.json")]
+    assert [record["state"] for record in records] in (["failed"], ["partial"]), "it was tried, and not left out for want of time"
+
+
+def test_a_run_whose_time_is_up_before_its_first_candidate_says_so(limbeck, task):
+    write(task / "rows.jsonl", good_rows())
+    done = limbeck("run", "prompt.md", "--rows", "rows.jsonl", "--candidates", "majority", "--budget", "0.001s", cwd=task)
+    refused(done, 4, "the time budget was used up", "--budget")
 
 
 def test_errors_are_json_for_machines(limbeck, task):

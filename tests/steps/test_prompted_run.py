@@ -82,6 +82,8 @@ def test_the_prompt_that_wins_is_shipped_and_answers_the_same_elsewhere(ran, giv
 def test_the_same_command_again_does_nothing_again(ran, given):
     out, report = ran
     stamp = {p: p.stat().st_mtime_ns for p in (out / "4-predictions").iterdir()}
+    probes = json.loads((out / "run.json").read_text())["probes"]
+    assert len(probes) == 2, "both prompts of the base were measured for the estimate"
     folder, _ = given
     recipes = ",".join(row["recipe"] for row in report["rows"])
     numbers = "calibrate=true,epochs=1,max_length=120,batch_rows=16"
@@ -89,3 +91,15 @@ def test_the_same_command_again_does_nothing_again(ran, given):
     done = call_limbeck("run", folder / "prompt.md", *arguments, "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     assert {p: p.stat().st_mtime_ns for p in (out / "4-predictions").iterdir()} == stamp
+    assert json.loads((out / "run.json").read_text())["probes"] == probes, "and are not measured again"
+
+
+def test_a_base_is_measured_on_a_file_of_test_rows_alone(given, tmp_path):
+    folder, base = given
+    arguments = ["--test", folder / "rows.jsonl", "--candidates", f"prompt@{base}", "--set", "calibrate=true,max_length=120"]
+    done = call_limbeck("run", folder / "prompt.md", *arguments, "--threads", "1", "--out", tmp_path / "run", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["winner"] == f"prompt@{base}" and report["rows"][0]["test"]["value"] == 1.0
+    assert report["sizes"] == {"train": 0, "dev": 0, "test": 130, "unlabelled": 0}
+    assert (tmp_path / "run" / "6-deploy" / "parity.json").exists()

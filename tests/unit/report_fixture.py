@@ -130,7 +130,7 @@ def twelve_labels() -> Report:
         best_student="full@minilm",
         winner="full@minilm",
         verdict=f"Ship full@minilm: it beats {rival}, accuracy {winner.test.value:.3f} against {next(r.test.value for r in rows if r.recipe == rival):.3f}, "
-        f"difference {gap.difference:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], at $0.00013 instead of $0.61 per 1,000 calls.",
+        f"difference {gap.difference:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], at <$0.01 instead of $0.61 per 1,000 calls.",
         advice="ship",
         rule="Chosen on dev by accuracy: the best student, and the best of baselines and prompts. Both are then scored on the test rows, once.",
         partial=True,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from limbeck.derived import Sizes, with_values
+from limbeck.engine.load import CAUSAL
 from limbeck.estimate import ASKED_AGAIN, estimate, estimate_generation, with_rationales
+from limbeck.probing import measured, probe
 from limbeck.recipes import parse_all
 from limbeck.teachers import open_teacher
 from limbeck.teachers.tokens import tokens_of
+from limbeck.testing.toys import toy
 from limbeck.types import Demonstration, Example, Kind, Price, Task
 
 PRICE = Price(usd_per_mtok_in=1.0, usd_per_mtok_out=4.0)
@@ -25,10 +30,12 @@ def teacher(price=PRICE, kind=""):
     return open_teacher(f"{kind}http://127.0.0.1:9/v1#m", price)
 
 
-def told(*recipes, sizes=None, asked=(), task=TASK, who=None, rows=ROWS, seed=0):
-    sizes = sizes or Sizes(train=100, dev=40, test=60, unlabelled=0, labels=2, chars=40.0, options=0)
+SIZES = Sizes(train=100, dev=40, test=60, unlabelled=0, labels=2, chars=40.0, options=0)
+
+
+def told(*recipes, sizes=SIZES, asked=(), task=TASK, who=None, rows=ROWS, seed=0, **more):
     planned = [with_values(r, task, sizes, {}) for r in parse_all(recipes)]
-    return estimate(task, planned, sizes, rows, who or teacher(), asked, seed)
+    return estimate(task, planned, sizes, rows, who or teacher(), asked, seed, **more)
 
 
 def test_what_asks_nobody_costs_nothing_but_the_reading_of_the_prompt():
@@ -122,3 +129,41 @@ def test_reasons_cost_a_call_for_each_row_that_has_none_and_more_samples_cost_mo
     assert reasons(samples=5).usd_high > 1.5 * reasons().usd_high
     assert reasons([row.model_copy(update={"rationale": "why"}) for row in ROWS]) == bare
     assert reasons(sizes=Sizes(train=100, dev=40, test=60, unlabelled=50, labels=2, chars=40.0, options=0)).calls == reasons().calls + 50
+
+
+# ---- prompts of a base on this machine --------------------------------------------------------------------------
+
+
+class Slow:
+    """Takes 30 ms for a call, and 4 ms for each row of it."""
+
+    def predict(self, inputs):
+        time.sleep(0.030 + 0.004 * len(inputs))
+        return []
+
+
+def test_what_a_prompt_of_this_machine_takes_is_measured_and_the_range_holds_it():
+    found = measured(Slow(), ROWS[:32], ready_s=0.5)
+    dev, test = 40, 60
+    truth = 2 * 0.5 + sum(0.030 * -(-n // 32) + 0.004 * n for n in (dev, test)) + 42 * 0.034
+    assert 0.5 * found.seconds(dev, test) < truth < 2.5 * found.seconds(dev, test)
+    it = told("prompt@tiny-lm", probed=lambda recipe: found.seconds(dev, test))
+    assert it.lines[0]["seconds"] == pytest.approx(found.seconds(dev, test), abs=0.3)
+
+
+def test_a_probe_reads_what_the_candidate_is_going_to_read(tmp_path):
+    base = str(toy(tmp_path, CAUSAL, [TASK.instruction, *(row.input for row in ROWS)]))
+    short, long = (
+        probe(TASK, with_values(parse_all([f"{name}@{base}"])[0], TASK, SIZES, {"max_length": 400}), ROWS, ROWS[:40], 0, 1)
+        for name in ("prompt", "prompt+few:20")
+    )
+    assert 0 < short.single_s < long.single_s and 0 < short.row_s < long.row_s
+    assert probe(TASK, with_values(parse_all(["prompt@teacher"])[0], TASK, SIZES, {}), ROWS, ROWS, 0, 1) is None
+    assert probe(TASK, with_values(parse_all(["prompt@owner/away"])[0], TASK, SIZES, {}), ROWS, ROWS, 0, 1) is None
+
+
+def test_without_a_probe_more_answers_and_longer_ones_take_longer():
+    three, forty = (TASK.model_copy(update={"labels": tuple(f"late parcel number {i}" for i in range(n))}) for n in (3, 40))
+    assert 1.5 * told("prompt@tiny-lm", task=three).lines[0]["seconds"] < told("prompt@tiny-lm", task=forty).lines[0]["seconds"]
+    written = TASK.model_copy(update={"kind": Kind.TEXT, "labels": ()})
+    assert told("prompt@tiny-lm", task=written).lines[0]["seconds"] > told("prompt@tiny-lm").lines[0]["seconds"]

@@ -24,6 +24,8 @@ HALLWAY = {
     "hallway",
     "planning",
     "preflight",
+    "answering",
+    "probing",
     "deployment",
     "explain",
     "making",

@@ -1,6 +1,9 @@
 """A report says the same in the terminal, in Markdown and on the page, and a user's text never becomes markup."""
 
+import html
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -9,10 +12,12 @@ from rich.console import Console
 
 from limbeck.report import format as f
 from limbeck.report import markdown, page, terminal
+from limbeck.report.board import FIRST
 from limbeck.report.html import Html, tag
-from limbeck.report.table import columns, ranked, within
+from limbeck.report.table import columns, cost, ranked, within
 from limbeck.report.terminal import folded
 from limbeck.types import Report
+from limbeck.verdict import Choice, decide
 from tests.unit import report_fixture
 
 
@@ -62,6 +67,31 @@ def test_the_page_asks_the_network_for_nothing_and_runs_nothing(report):
         assert (attributes.get("href") or "#").startswith("#")
     assert not re.search(r"@import|url\(", text)
     assert any("default-src 'none'" in (a.get("content") or "") for a in read.all("meta"))
+
+
+OVERFLOWS = """<script>
+const wide = [document.documentElement, ...document.querySelectorAll(".board, .scroll")].filter(one => one.scrollWidth > one.clientWidth + 1)
+document.title = "too wide: " + wide.map(one => one.tagName + " " + one.className + " " + one.scrollWidth + " in " + one.clientWidth).join(", ")
+</script>"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium to look with")
+@pytest.mark.parametrize("width", [1300, 800])
+def test_nothing_of_the_page_has_to_be_scrolled_sideways(width, tmp_path):
+    watched = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page(report_fixture.twelve_labels()))
+    (tmp_path / "page.html").write_text(watched.replace("</body>", f"{OVERFLOWS}</body>"))
+    look = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/user", f"--window-size={width},1400"]
+    done = subprocess.run([*look, "--dump-dom", f"file://{tmp_path}/page.html"], capture_output=True, text=True, timeout=120)
+    assert re.findall("<title>(too wide: .*?)</title>", done.stdout) == ["too wide: "]
+
+
+def test_what_one_does_not_decide_by_stands_in_a_second_line_with_its_name(report):
+    text, rows = html.unescape(page(report)), ranked(report)
+    head = text.partition('class="board"')[2].partition("</thead>")[0]
+    for column in columns(report):
+        assert (f">{column.title}</th>" in head) == (column.keep <= FIRST)
+        told = [column.cell(row) for row in rows if column.keep > FIRST and column.cell(row) != f.MISSING]
+        assert all(f"<b>{column.title}</b> {cell}</span>" in text for cell in told)
 
 
 def test_the_page_can_be_read_aloud(report):
@@ -157,6 +187,17 @@ def test_markdown_holds_no_html_and_no_link_of_a_users():
 # ---- the order and the numbers -------------------------------------------------------------------------------------
 
 
+def test_the_time_of_this_machine_is_written_as_roughly_as_it_is_known_and_a_bill_to_the_digit():
+    report = report_fixture.twelve_labels()
+    local, billed = (next(r for r in report.rows if r.recipe == name) for name in ("full@minilm", "prompt+few:8:nearest@teacher"))
+    assert decide(report.rows, Choice(best_student=local.id, best_baseline=billed.id), 400)[0].endswith(
+        ", at <$0.01 instead of $0.61 per 1,000 calls."
+    )
+    for text in (printed(report, 250), html.unescape(markdown(report)).replace("\\", ""), html.unescape(page(report))):
+        assert cost(local) == "<$0.01" in text and cost(billed) == "$0.61" in text
+        assert f.usd(local.usd_per_1000) == "$0.000128" not in text
+
+
 def test_an_error_is_ranked_with_the_smallest_first():
     assert [row.recipe for row in ranked(report_fixture.scores())] == ["lora:r8@minilm", "prompt@teacher", "head@minilm", "majority"]
 
@@ -181,6 +222,12 @@ def test_columns_that_nobody_measured_are_left_out():
         (f.usd, 0.2144, "$0.214"),
         (f.usd, 1234.5, "$1,234.50"),
         (f.usd, 1e-9, "<$0.00001"),
+        (f.machine_usd, None, "-"),
+        (f.machine_usd, 0.000128, "<$0.01"),
+        (f.machine_usd, 0.0327, "$0.03"),
+        (f.machine_usd, 0.0961, "$0.10"),
+        (f.machine_usd, 4.6, "$5"),
+        (f.machine_usd, 32.7, "$30"),
         (f.ms, 1.2, "1.2 ms"),
         (f.ms, 1454, "1.45 s"),
         (f.seconds, 42.0, "42 s"),

@@ -277,3 +277,46 @@ def test_a_document_that_tells_a_test_row_is_never_shown() -> None:
     fine = row("d2", "", "The harbour of Limmen lies by the sea.")
     shots = demonstrating.demonstrations(task, candidate("prompt+many@teacher", task), [leak, fine], 0, test, HeldOut({"test": test}))
     assert [r.id for r in shots(test[0])] == ["d2"] and shots.left_out == 1
+
+
+# ---- few rows that do not fit --------------------------------------------------------------------------------------
+
+LONG = [row(f"l{i}", " ".join([f"word{i}"] * 100), "ab"[i % 2]) for i in range(20)]  # about 200 tokens each, and a margin
+
+
+def trimmed(text: str, window: int | None, asked: list[Example] = LONG[:5], teacher: str = "http://localhost:1/v1#m") -> tuple[Recipe, str]:
+    recipe = derived.with_values(recipes.parse(text), TASK, derived.Sizes(20, 5, 5, 0, 3, 20.0, 0), {"similarity": "words"})
+    return demonstrating.trimmed_to_window(TASK, recipe, LONG, 0, asked, teacher, window)
+
+
+@pytest.mark.parametrize("picker", ["", ":nearest", ":dense"])
+def test_few_rows_that_do_not_fit_lose_the_least_telling_and_it_is_said_before_money_is_spent(picker: str) -> None:
+    recipe, said = trimmed(f"prompt+few:8{picker}@teacher", 1600)
+    assert recipe.text in said and "8 rows do not fit its window of 1,600 tokens with 5 of 5 inputs" in said
+    shots = demonstrating.demonstrations(TASK, demonstrating.by_words(recipe), LONG, 0, LONG[:5])
+    whole = demonstrating.demonstrations(TASK, demonstrating.by_words(trimmed(recipe.text, None)[0]), LONG, 0, LONG[:5])
+    count = demonstrating.counter("estimate")
+    for asked in LONG[:5]:
+        there, every = list(shots(asked)), list(whole(asked))
+        assert 0 < len(there) < len(every) == 8 and there == every[-len(there) :], "the last are the most telling"
+        room = 1600 - demonstrating.answer_tokens(recipe)
+        assert count(demonstrating.prompt_of(TASK, recipe, asked.blind(), there)) <= room
+        assert count(demonstrating.prompt_of(TASK, recipe, asked.blind(), every[-len(there) - 1 :])) > room
+
+
+def test_few_rows_that_fit_and_windows_that_nobody_knows_change_nothing() -> None:
+    plain = derived.with_values(recipes.parse("prompt+few:8@teacher"), TASK, derived.Sizes(20, 5, 5, 0, 3, 20.0, 0), {})
+    assert trimmed("prompt+few:8@teacher", 100_000) == trimmed("prompt+few:8@teacher", None) == (plain, "")
+    assert trimmed("prompt+few:8@teacher", None, teacher="gpt-4o-mini") == (plain, "")
+    assert trimmed("prompt@teacher", 10)[1] == "" == trimmed("prompt+few:8@tiny-lm", 10)[1], "a base trims its own prompts"
+
+
+def test_few_rows_of_which_none_fits_are_refused() -> None:
+    with pytest.raises(UsageError, match="no room for a single row") as error:
+        trimmed("prompt+few:8@teacher", 500)
+    assert "its window is 500 tokens" in error.value.have
+    with pytest.raises(UsageError, match="a number of tokens"):
+        trimmed("prompt+few:8@teacher", "large")
+    with pytest.raises(UsageError, match="no room for a single row") as error:
+        trimmed("prompt+few:8@teacher", None, teacher="local:tiny-lm")
+    assert "its window is 512 tokens" in error.value.have

@@ -104,7 +104,12 @@ def is_here(model: Model) -> bool:
             return bool((registry.take("bases", model.alias).folder() / "config.json").is_file())
         except LimbeckError:
             pass
-    snapshots = hub_cache() / f"models--{model.id.replace('/', '--')}" / "snapshots"
+    return is_cached(model.id)
+
+
+def is_cached(hub_id: str) -> bool:
+    """Whether the Hub's cache holds its configuration and safetensors weights."""
+    snapshots = hub_cache() / f"models--{hub_id.replace('/', '--')}" / "snapshots"
     return any((folder / "config.json").is_file() and any(folder.glob("*.safetensors")) for folder in snapshots.glob("*"))
 
 

@@ -42,7 +42,12 @@ def read_grid(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     try:
         default = json.loads((folder / "default.json").read_bytes())
     except FileNotFoundError as absent:
-        raise MissingError(f"there is no study in {folder}", "a study holds default.json and experiments/", "check the path") from absent
+        raise MissingError(
+            f"there is no study in {folder}",
+            f"{folder / 'default.json'} is missing, seen from {Path.cwd()}; studies and their results lie in bench/ of Limbeck's source "
+            "repository, and an installed package brings the runners alone",
+            "the same command in the folder of a checkout of the repository, or --folder CHECKOUT/bench/" + folder.name,
+        ) from absent
     found: dict[str, dict[str, Any]] = {}
     for file in sorted((folder / "experiments").glob("*/experiment.json")):
         own = json.loads(file.read_bytes())

@@ -12,6 +12,7 @@ import click
 
 from limbeck.cli.lazy import lazy
 from limbeck.errors import LimbeckError
+from limbeck.need import extras_told
 
 COMMANDS = {
     "run": ("limbeck.cli.run:run", "From a prompt file to a verdict and a student."),
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     machine = "--json" in arguments
     try:
-        limbeck.main(arguments, standalone_mode=False)
+        with extras_told():
+            limbeck.main(arguments, standalone_mode=False)
         if alone and "torch" in sys.modules:  # to tear it down takes seconds, and all that was done is on the disk
             leave(0)
         sys.exit(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from logging import getLogger
@@ -15,6 +16,7 @@ from typing import Any
 
 from limbeck import registry
 from limbeck.errors import LimbeckError, MissingError, ModelError, UsageError
+from limbeck.need import is_offline
 from limbeck.run import sha_of_file
 
 ENCODER, SEQ2SEQ, CAUSAL = "encoder", "seq2seq", "causal"
@@ -54,7 +56,7 @@ def load_base(name: str, *, shared: bool = False) -> Base:
 
 def family_of_name(name: str) -> str:
     """encoder | seq2seq | causal of a base by its config.json alone, without torch and without its weights. What cannot be
-    told from here (offline, no such base) counts as an encoder: loading it will say what is wrong."""
+    told from here (not on this machine, no such base) counts as an encoder: loading it will say what is wrong."""
     if name in registry.names("bases"):
         return str(getattr(registry.take("bases", name), "family", ENCODER))
     config = config_of_name(name)
@@ -70,21 +72,41 @@ def context_of(name: str, config: Any) -> int:
 
 
 def config_of_name(name: str) -> SimpleNamespace | None:
-    """The config.json of a base, of the Hub's too, without its weights; None where it cannot be had."""
+    """The config.json of a base, without its weights; of the Hub's too, where its cache holds it: nobody is asked. None where
+    it is not on this machine."""
+    folder = config_folder(name)
+    try:
+        return None if folder is None else SimpleNamespace(**json.loads((folder / "config.json").read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def config_folder(name: str) -> Path | None:
+    """Where a base lies on this machine: its own folder, or its snapshot in the Hub's cache. Nobody is asked."""
     try:
         if name in registry.names("bases"):
-            folder = registry.take("bases", name).folder()
-        else:
-            folder = Path(name).expanduser()
-            if not folder.is_dir() and not is_on_hub(name):
-                return None
-            if not folder.is_dir():
-                import huggingface_hub as hub
+            return Path(registry.take("bases", name).folder())
+        if (folder := Path(name).expanduser()).is_dir():
+            return folder
+        if not is_on_hub(name):
+            return None
+        import huggingface_hub as hub
 
-                folder = Path(hub.hf_hub_download(name, "config.json")).parent
-        return SimpleNamespace(**json.loads((folder / "config.json").read_bytes()))
-    except (OSError, ValueError, TypeError, LimbeckError):
+        kept = hub.try_to_load_from_cache(name, "config.json")
+        return Path(kept).parent if isinstance(kept, str) else None
+    except (OSError, ValueError, ImportError, LimbeckError):
         return None
+
+
+def fetch_config(name: str) -> None:
+    """The config.json of a Hub's base into its cache, before the weights are wanted: it says what kind of model that is. Where it
+    cannot be had, loading the base will say why."""
+    if name in registry.names("bases") or not is_on_hub(name) or is_offline() or config_of_name(name) is not None:
+        return
+    with suppress(OSError, ValueError, ImportError):
+        import huggingface_hub as hub
+
+        hub.hf_hub_download(name, "config.json")
 
 
 def is_on_hub(name: str) -> bool:
@@ -101,6 +123,13 @@ def parameters_of_name(name: str) -> int | None:
     except (OSError, ValueError, LimbeckError):
         return None
     return sum(prod(about["shape"]) for head in heads for key, about in head.items() if key != "__metadata__") or None
+
+
+def bytes_of_name(name: str) -> int | None:
+    """Of a base's weights on this disk, the Hub's cache included; None where it is not here."""
+    config = config_folder(name)
+    files = list(config.glob("*.safetensors")) if config else []
+    return sum(file.stat().st_size for file in files) or None
 
 
 def _head_of(file: Path) -> dict[str, Any]:

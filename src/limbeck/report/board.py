@@ -1,4 +1,5 @@
-"""The leaderboard of the page: one line per candidate, the interval drawn beside the figures."""
+"""The leaderboard of the page: per candidate a line of what one decides by, the interval drawn beside it, and below it a line of all
+that was measured besides, which wraps: nothing has to be scrolled sideways."""
 
 from __future__ import annotations
 
@@ -11,22 +12,41 @@ from limbeck.report.html import Child, Html, html, tag
 from limbeck.report.terminal import used
 from limbeck.types import Report, Row
 
+FIRST = 4  # columns up to this `keep` stand in the first line
+
 
 def board(report: Report) -> Child:
-    rows, columns = t.ranked(report), t.columns(report)
+    rows, every = t.ranked(report), t.columns(report)
+    columns, besides = [c for c in every if c.keep <= FIRST], [c for c in every if c.keep > FIRST]
     low, high = figures.limits(report, rows) if rows else (0.0, 1.0)
     header = [tag("th", "recipe", scope="col"), *([tag("th", "interval", scope="col", class_="left drawn")] if rows else [])]
     header += [tag("th", column.title, scope="col", title=column.hint) for column in columns]
     lines = []
     for rank, row in enumerate(rows, 1):
-        cells = [tag("td", c.cell(row), class_=direction(row, report) if c.key == "versus" else None) for c in columns]
+        won = "won" if row.recipe == report.winner else None
+        more = measured_besides(row, besides)
+        cells = [tag("td", *in_two(c.cell(row)), class_=direction(row, report) if c.key == "versus" else None) for c in columns]
         bar = tag("td", figures.interval_bar(row, low, high, report.chance), class_="left drawn")
-        lines.append(tag("tr", who(row, str(rank)), bar, *cells, class_="won" if row.recipe == report.winner else None))
+        lines.append(tag("tr", who(row, str(rank), 2 if more else None), bar, *cells, class_=won))
+        if more:
+            lines.append(tag("tr", tag("td", *more, colspan=len(header) - 1), class_=f"more {won or ''}".strip()))
     for row in t.unranked(report):
         lines.append(tag("tr", who(row, ""), tag("td", t.why(row), colspan=len(header) - 1), class_="out"))
     whole = tag("table", tag("thead", tag("tr", *header)), tag("tbody", *lines), class_="board")
     scroller = tag("div", whole, class_="card scroll", tabindex="0", role="region", aria_label="Leaderboard")
     return tag("p", used(report), class_="soft"), legend(report, low, high) if rows else None, scroller
+
+
+def in_two(cell: str) -> tuple[Child, ...]:
+    """A figure, and what is said about it below: 0.912 over [0.887, 0.938], +0.028 over p=0.030."""
+    figure, _, about = cell.partition(" ")
+    return (figure, tag("small", about)) if about[:1] == "[" or about[:1] == "p" else (cell,)
+
+
+def measured_besides(row: Row, columns: list[t.Column]) -> list[Html]:
+    """Everything else that is known of the candidate, each with its name."""
+    found = [(column, column.cell(row)) for column in columns]
+    return [tag("span", tag("b", column.title), f" {cell}", title=column.hint) for column, cell in found if cell != f.MISSING]
 
 
 def legend(report: Report, low: float, high: float) -> Html:
@@ -43,10 +63,10 @@ def spot(group: str, hidden: bool = False) -> Html:
     return tag("span", class_=f"dot {group}", role="img", aria_label=group, title=group)
 
 
-def who(row: Row, rank: str) -> Html:
+def who(row: Row, rank: str, lines: int | None = None) -> Html:
     trained = tag("small", f" fitted on {row.fitted_on}") if row.fitted_on not in ("", "train") else None
     name = tag("span", tag("code", breakable(row.recipe)), trained)
-    return tag("th", tag("span", tag("span", rank, class_="num"), spot(row.group), name, class_="who"), scope="row")
+    return tag("th", tag("span", tag("span", rank, class_="num"), spot(row.group), name, class_="who"), scope="row", rowspan=lines)
 
 
 def breakable(recipe: str) -> Html:

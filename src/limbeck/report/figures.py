@@ -58,8 +58,16 @@ def interval_bar(row: Row, low: float, high: float, chance: float | None) -> Htm
     return tag("svg", *marks, viewBox="0 0 140 18", class_="bar", aria_hidden="true")
 
 
-def trade_off(report: Report, cost: Callable[[Row], float | None], show: Callable[[float], str], x_title: str, name: str) -> Html | None:
-    """Test metric against a cost, log axis. The line joins the rows that nothing beats on both."""
+def trade_off(
+    report: Report,
+    cost: Callable[[Row], float | None],
+    show: Callable[[float], str],
+    x_title: str,
+    name: str,
+    say: Callable[[Row], str] | None = None,
+) -> Html | None:
+    """Test metric against a cost, log axis. The line joins the rows that nothing beats on both. show: a number of the axis; say: the
+    cost of a row, where that is written otherwise."""
     everyone = t.ranked(report)
     low, high = limits(report, everyone) if everyone else (0.0, 1.0)
     measured = [row for row in everyone if cost(row) is not None]
@@ -82,7 +90,7 @@ def trade_off(report: Report, cost: Callable[[Row], float | None], show: Callabl
             marks.append(text(label[0], label[1], rows[i].recipe, f"name {label[2]}" + ("" if i in best else " weak")))
     for i, row in enumerate(rows):
         x, y = placed[i]
-        tip = f"{row.recipe}: {f.score(row.test)}, {show(spots[i][0])}"
+        tip = f"{row.recipe}: {f.score(row.test)}, {say(row) if say else show(spots[i][0])}"
         marks += [dot(x, y, 8, f"f-{row.group} spot", tip), text(x, y + 3.5, str(everyone.index(row) + 1), "rank mid")]
     outside = ", ".join(f"{row.recipe} ({f.metric(row.test.value)})" for row in measured if row not in rows and row.test)
     named = ", ".join(rows[i].recipe for i in best)

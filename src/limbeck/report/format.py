@@ -35,6 +35,16 @@ def usd(value: float | None) -> str:
     return f"${max(number(value), f'{value:.2f}', key=len)}"
 
 
+def machine_usd(value: float | None) -> str:
+    """What this machine's time is worth: a time on a clock, which another run repeats to its first digit at best. $0.03  <$0.01"""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value < 0.01:
+        return "<$0.01"
+    digit = -math.floor(math.log10(value))
+    return f"${round(value, digit):,.{max(0, digit)}f}"
+
+
 def ms(value: float | None) -> str:
     return MISSING if value is None else f"{number(value)} ms" if value < 999.5 else f"{number(value / 1000)} s"
 

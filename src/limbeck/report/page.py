@@ -100,7 +100,7 @@ def tiles(report: Report) -> Iterable[Html]:
         spread = f"95 %: {f.interval(row.versus.low, row.versus.high)}, {f.p_value(row.versus.p_value)}"
         yield tile("difference to best baseline", f.signed(row.versus.difference), spread)
     if row.usd_per_1000 is not None:
-        yield tile("1,000 calls cost", f.usd(row.usd_per_1000), beside(lambda r: f.usd(r.usd_per_1000)))
+        yield tile("1,000 calls cost", t.cost(row), beside(t.cost))
     if row.latency_p50_ms is not None:
         yield tile(
             "median time of a call", f.ms(row.latency_p50_ms), beside(lambda r: f.ms(r.latency_p50_ms), f"p95: {f.ms(row.latency_p95_ms)}")

@@ -19,7 +19,7 @@ from limbeck.types import Report
 
 def trade_offs(report: Report) -> Child:
     return grid(
-        figures.trade_off(report, lambda row: row.usd_per_1000, f.usd, "cost of 1,000 calls", "cost"),
+        figures.trade_off(report, lambda row: row.usd_per_1000, f.usd, "cost of 1,000 calls", "cost", t.cost),
         figures.trade_off(report, lambda row: row.latency_p50_ms, f.ms, "median time of a call", "latency"),
     )
 

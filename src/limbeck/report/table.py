@@ -10,7 +10,7 @@ from typing import Any
 import limbeck.report.format as f
 from limbeck import registry, stats
 from limbeck.errors import UsageError
-from limbeck.types import Report, Row, Score
+from limbeck.types import TEACHER, Report, Row, Score
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,14 @@ def row_named(report: Report, recipe: str | None) -> Row | None:
     return next((row for row in report.rows if recipe and row.recipe == recipe), None)
 
 
+def cost(row: Row) -> str:
+    """Of 1,000 calls, the same wherever it is shown: what a provider bills to the digit, the time of this machine to one."""
+    return (f.usd if row.recipe.endswith(f"@{TEACHER}") else f.machine_usd)(row.usd_per_1000)
+
+
+COSTS = "cost of 1,000 calls: what the teacher's provider bills, or what the time of this machine is worth, about"
+
+
 def further(row: Row, name: str) -> Score | None:
     return next((score for score in row.more if score.metric == name), None)
 
@@ -83,7 +91,7 @@ def columns(report: Report) -> list[Column]:
     every = [
         Column("test", f"{name}{arrow}{made}", f"{name} on the test rows, with its 95 % interval", 0, lambda r: f.score(r.test)),
         Column("versus", "vs baseline", f"difference to {rival} on the same rows, and its p value", 1, against),
-        Column("usd_per_1000", "$/1,000", "cost of 1,000 calls", 2, lambda r: f.usd(r.usd_per_1000)),
+        Column("usd_per_1000", "$/1,000", COSTS, 2, cost),
         Column("tokens_in", "tokens in", "tokens of one call that the model reads, on average", 12, lambda r: tokens(r.tokens_in_per_call)),
         Column("tokens_cached", "cached", "of them, found in the provider's cache", 13, lambda r: tokens(r.tokens_cached_per_call)),
         Column("tokens_out", "tokens out", "tokens of one call that the model writes", 14, lambda r: tokens(r.tokens_out_per_call)),

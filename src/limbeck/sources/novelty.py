@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 COPY, NEAR = "copy", "near copy"
 
 Words = Callable[[str], Sequence[str]]  # a text's words, case and punctuation aside
 Shingles = Callable[[Sequence[str]], frozenset[Any]]  # its runs of words; empty for a short text
-Embed = Callable[[Sequence[str]], np.ndarray]  # texts -> (n, d), rows of length 1
+Embed = Callable[[Sequence[str]], "np.ndarray"]  # texts -> (n, d), rows of length 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Novelty:
         self.sets: list[frozenset[Any]] = []
         self.holders: dict[Any, list[int]] = defaultdict(list)  # shingle -> numbers of the texts that hold it
         self.nearest: list[float] = []  # per accepted text, as it was when it came
-        self.vectors = np.zeros((0, 0), np.float32)  # (capacity, d), the first len(self) rows filled
+        self.vectors: np.ndarray | None = None  # (capacity, d), the first len(self) rows filled; only with `embed`
 
     def __len__(self) -> int:
         return len(self.sets)
@@ -58,6 +59,8 @@ class Novelty:
         """Raise the threshold to how near the user's own texts lie to each other: a task may know little else ("3 days ago",
         "5 days ago"). The 80th percentile of their nearest neighbours, at most 0.98; of fewer than five texts it says nothing."""
         if self.embed and len(own) >= 5:
+            import numpy as np
+
             vectors = self.embed(own[:500])
             nearest = (vectors @ vectors.T - 2 * np.eye(len(vectors))).max(axis=1)
             self.threshold = max(self.threshold, min(0.98, float(np.quantile(nearest, 0.8))))
@@ -71,7 +74,9 @@ class Novelty:
         if overlap >= self.near_jaccard:
             self.same[words] = at
             return Seen(at, NEAR, overlap, False)
-        nearest = overlap if vector is None else float((self.vectors[: len(self)] @ vector).max()) if len(self) else 0.0
+        nearest = overlap
+        if vector is not None:
+            nearest = 0.0 if self.vectors is None else float((self.vectors[: len(self)] @ vector).max())
         self.add(words, own, vector, nearest)
         return Seen(len(self) - 1, "", nearest, nearest < self.threshold)
 
@@ -85,14 +90,20 @@ class Novelty:
     def add(self, words: Hashable, own: frozenset[Any], vector: np.ndarray | None, nearest: float) -> None:
         number = len(self)
         if vector is not None:
-            if number >= len(self.vectors):
-                grown = np.zeros((max(256, 2 * number), len(vector)), np.float32)
-                if number:
-                    grown[:number] = self.vectors[:number]
-                self.vectors = grown
+            if self.vectors is None or number >= len(self.vectors):
+                self.vectors = self.grown(len(vector))
             self.vectors[number] = vector
         self.same[words] = number
         for token in own:
             self.holders[token].append(number)
         self.sets.append(own)
         self.nearest.append(nearest)
+
+    def grown(self, d: int) -> np.ndarray:
+        """Twice the room for vectors. Who embeds has numpy; without the train extra nobody does, and it is not imported."""
+        import numpy as np
+
+        room = np.zeros((max(256, 2 * len(self)), d), np.float32)
+        if self.vectors is not None:
+            room[: len(self)] = self.vectors[: len(self)]
+        return room

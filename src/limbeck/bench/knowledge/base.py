@@ -1,14 +1,15 @@
 """The base of a world: a small model from scratch that can infer in its context, and knows some facts in every direction.
 
-A quarter of its texts are episodes: facts of a moment about names drawn at random, then what follows from them. The rest are the
-world's background facts, each in both directions and in every wording. The world's documents it has never seen."""
+Its texts are episodes (facts of a moment about names drawn at random, then what follows from them) of ever more facts, at last beside
+the world's background facts, each in both directions and in every wording. The world's documents it has never seen."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,29 +18,45 @@ from limbeck.bench.knowledge.checker import closure
 from limbeck.bench.knowledge.facts import END, OPENERS, Fact, Rules, World
 from limbeck.types import sha_of
 
-SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24)  # facts of an episode
-WEIGHTS = (12, 6, 3, 2, 1, 1, 1, 1, 1)  # short ones teach to copy, and cost few tokens; long ones to find
 MARK = "therefore"  # stands between what is given and what follows from it
 FRAME = "Input : Answer : what is it ? yes no"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Of the model and its training. tokens: of a batch. share: of the texts that are episodes. most: facts of an episode.
-    room: sentences that are put before a question. frame: it knows the product's own frame, too (framed.py: by stages, share and
-    background aside)."""
+    """Of the model and its training. tokens: of a batch. most: facts of an episode. questions: behind its mark, at least. share: of
+    the texts of the last stage that are episodes. episodes: of a stage. room: sentences that are put before a
+    question. frame: it knows the product's own frame, too (framed.py, by stages of its own, without background)."""
 
     layers: int = 2
     width: int = 64
     positions: int = 512
-    steps: int = 2500
+    steps: int = 4000
     tokens: int = 1024
-    lr: float = 3e-3
-    share: float = 0.25
-    most: int = 24
-    room: int = 12
-    episodes: int = 8000
+    lr: float = 1e-3
+    share: float = 0.5
+    most: int = 8
+    questions: int = 8
+    room: int = 6
+    episodes: int = 6000
     frame: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """facts: of an episode at most. share: of the texts that are episodes, the others are background."""
+
+    facts: int
+    share: float
+    steps: int
+
+
+def stages(shape: Shape) -> list[Stage]:
+    """Few facts first: with eight from the start, no step tells which of sixteen names was meant, and the base of a few minutes
+    learns to name any of them. The background comes last, and what was learnt before goes on beside it."""
+    growth = [(1, 0.2), (2, 0.15), (4, 0.15), (shape.most, 0.2)]
+    grown = [Stage(min(facts, shape.most), 1.0, round(part * shape.steps)) for facts, part in growth]
+    return [*grown, Stage(shape.most, shape.share, shape.steps - sum(s.steps for s in grown))]
 
 
 def words_of(world: World) -> list[str]:
@@ -49,11 +66,16 @@ def words_of(world: World) -> list[str]:
     return [*spoken, " ".join(world.pseudo), " ".join(OPENERS), MARK, END, FRAME, *(" ".join(i.options) + i.stem for i in world.items)]
 
 
-def episode(world: World, most: int, rng: Random) -> str:
-    """Facts as documents state them, the mark, then some of what follows; names are used up, so that nothing contradicts itself."""
+def episode(world: World, facts: int, questions: int, rng: Random) -> str:
+    """Facts as documents state them, the mark, then some of what follows, given facts among it, the same perhaps again. Names are
+    used up, so that nothing contradicts itself."""
     rules, names = world.rules, world.entities
-    wanted = min(rng.choices(SIZES, WEIGHTS)[0], most)
+    wanted = facts if rng.random() < 0.7 else rng.randint(1, facts)
     free = iter(rng.sample(names, len(names)))
+    if world.tell:
+        told = [world.tell(rng, free) for _ in range(wanted)]
+        asked = rng.choices(told, k=max(questions, wanted))
+        return " ".join([*(text for text, _ in told), MARK, *(answer for _, answer in asked)])
     given: list[Fact] = []
     while len(given) < wanted:
         try:
@@ -61,11 +83,8 @@ def episode(world: World, most: int, rng: Random) -> str:
         except StopIteration:
             break
     rng.shuffle(given)
-    follows = [fact for fact, how in closure(given, rules).items() if how.steps]
-    follows += list(world.further(dict.fromkeys(given))) if world.further else []
-    repeated = rng.sample(given, min(len(given), 1 + len(given) // 4))
-    told = rng.sample(follows, min(len(follows), max(4, len(given)))) + repeated
-    rng.shuffle(told)
+    follows = [*closure(given, rules), *(world.further(dict.fromkeys(given)) if world.further else ())]
+    told = rng.choices(follows, k=max(questions, len(given)))
     said = [f"{rng.choice(OPENERS) if rng.random() < 0.3 else ''}{rules.say(f, rng.randrange(5))}{END}" for f in given]
     return " ".join([*said, MARK, *(f"{rules.say(f, 0 if rng.random() < 0.5 else rng.randrange(5))}{END}" for f in told)])
 
@@ -92,14 +111,35 @@ def statements(rules: Rules, facts: Sequence[Fact]) -> list[str]:
     return [rules.say(fact, template) for fact in both for template in range(5)]
 
 
-def corpus(world: World, shape: Shape, seed: int) -> list[str]:
-    """Texts of one pass, the episodes `share` of them."""
-    rng = Random(f"corpus/{seed}")
-    episodes = [episode(world, shape.most, rng) for _ in range(shape.episodes)]
+def corpus(world: World, shape: Shape, stage: Stage, rng: Random) -> list[str]:
+    """Texts of one pass."""
+    episodes = [episode(world, stage.facts, shape.questions, rng) for _ in range(shape.episodes)]
     known = statements(world.rules, world.background)
-    wanted = round(shape.episodes * (1 - shape.share) / shape.share)
+    wanted = round(shape.episodes * (1 - stage.share) / stage.share)
     repeated = (known * (1 + wanted // max(1, len(known))))[:wanted] if known else []
     return [*episodes, *repeated]
+
+
+def answers(rules: Rules, tokenizer: Any) -> Callable[[Any], Any]:
+    """option_ids (N, To) -> (N, To) int64, 1 on what each sentence ends with: its object, which stands behind the last word of its
+    relation. Which fact is told next, and in which words, is drawn at random and teaches nothing but noise."""
+    texts = [template.format(a="") for relation in rules.relations.values() for template in relation.templates]
+    told = {i for text in texts for i in tokenizer(text, add_special_tokens=False)["input_ids"]}
+    stop = tokenizer.convert_tokens_to_ids(END.strip())
+
+    def which(ids: list[int]) -> list[int]:
+        found = [0] * len(ids)
+        start = 0
+        for end in (i for i, token in enumerate(ids) if token == stop):
+            last = max((i for i in range(start, end) if ids[i] in told), default=end)
+            found[last + 1 : end] = [1] * max(0, end - last - 1)
+            start = end + 1
+        return found
+
+    def learnt(option_ids: Any) -> Any:
+        return option_ids.new_tensor([which(line) for line in option_ids.tolist()])
+
+    return learnt
 
 
 def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int = 1) -> Path:
@@ -110,25 +150,34 @@ def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int =
         from limbeck.bench.knowledge.framed import framed_base
 
         return framed_base(world, shape, seed, scratch, threads)
-    facts = [asdict(f) for f in world.background]
     trains = {name: value for name, value in asdict(shape).items() if name not in ("room", "frame")}
-    folder = scratch / f"base-{world.name}-{seed}-{sha_of([trains, facts, list(world.pseudo), threads])}"
+    known = [asdict(f) for f in world.background] + [asdict(r) for r in world.rules.relations.values()]
+    folder = scratch / f"base-{world.name}-{seed}-{sha_of([trains, known, list(world.pseudo), threads])}"
     if (folder / "trained.json").exists():
         return folder
     raw = scratch / f"{folder.name}-raw"
     shutil.rmtree(raw, ignore_errors=True)
     new_causal(raw, words_of(world), layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed)
-    return trained(raw, corpus(world, shape, seed), folder, shape, seed, threads)
+    return trained(raw, world, folder, shape, seed, threads)
 
 
-def trained(raw: Path, texts: Sequence[str], folder: Path, shape: Shape, seed: int, threads: int) -> Path:
-    """Trains what lies in raw on the texts; writes the folder last, so that one that was broken off is not taken for whole."""
+def trained(raw: Path, world: World, folder: Path, shape: Shape, seed: int, threads: int = 1) -> Path:
+    """Stage after stage, each from what the one before it left; writes the folder last, so that one that was broken off is not taken
+    for whole."""
     from limbeck.bench.knowledge.arms import Training, fit
 
-    training = Training(shape.steps, shape.tokens, shape.lr, "constant_with_warmup", average=0.3, threads=threads)
-    found = fit(raw, texts, training, seed, after=MARK)
-    found.save(folder)
-    facts = {"shape": asdict(shape), "seconds": found.seconds, "loss": found.loss, "parameters": found.parameters, "texts": len(texts)}
+    rng, told, start = Random(f"corpus/{seed}"), [], raw
+    plan = stages(shape)
+    for i, stage in enumerate(plan):
+        last = i == len(plan) - 1
+        training = Training(stage.steps, shape.tokens, shape.lr, "linear" if last else "constant_with_warmup", threads=threads)
+        found = fit(
+            start, corpus(world, shape, stage, rng), training, seed, after=MARK, only=None if last else partial(answers, world.rules)
+        )
+        start = folder if last else raw / str(i)  # never where it began: a base that was read is kept by its folder
+        found.save(start)
+        told.append({**asdict(stage), "seconds": found.seconds, "loss": found.loss})
+    facts = {"shape": asdict(shape), "seconds": sum(t["seconds"] for t in told), "stages": told, "parameters": found.parameters}
     (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(raw, ignore_errors=True)
     return folder

@@ -6,7 +6,7 @@ word. Some templates are for the documents, some for rephrasing, one for the que
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
@@ -122,7 +122,9 @@ class Item:
 @dataclass(frozen=True)
 class World:
     """documents: all there is to learn from. background: facts of other entities, or other facts of the same ones, that a base may know in every direction beforehand.
-    further: what follows by rules that are no chain of two facts: stated facts -> {fact: what it rests on}."""
+    further: what follows by rules that are no chain of two facts: stated facts -> {fact: what it rests on}.
+    tell: of a world whose documents are more than their facts, rng and names that are free -> (a document as its documents are, what
+    a question on it is and its answer); an episode is made of these."""
 
     name: str
     rules: Rules
@@ -132,6 +134,7 @@ class World:
     entities: tuple[str, ...]
     pseudo: tuple[str, ...]
     further: Callable[[Mapping[Fact, Any]], Mapping[Fact, tuple[Fact, ...]]] | None = None
+    tell: Callable[[Random, Iterator[str]], tuple[str, str]] | None = None
 
     @cached_property
     def facts(self) -> dict[Fact, tuple[str, ...]]:

@@ -24,7 +24,6 @@ STAGES = (  # facts of an episode at most; how many are bare, quoted, framed (te
     (4, (4, 2, 2), 0.2031),
 )
 DONE = "seconds.txt"  # in the folder that a stage leaves: CPU seconds up to there
-SPREAD = 0.02  # of the first weights: with width ** -0.5 copying a name was learnt later or not at all
 FRAMED = Shape(layers=3, steps=2600, tokens=1024, lr=1e-3, episodes=18_000, frame=True)
 
 
@@ -37,7 +36,7 @@ def framed_base(world: World, shape: Shape, seed: int, scratch: Path, threads: i
         return folder
     stages = [scratch / f"{folder.name}-stage-{n}" for n in range(len(STAGES))]
     words = [*words_of(world), *frame.words()]
-    new_causal(stages[0], words, layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed, spread=SPREAD)
+    new_causal(stages[0], words, layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed)
     last, seconds = len(STAGES) - 1, 0.0
     for n, (facts, mix, share) in enumerate(STAGES):
         after = folder if n == last else stages[n + 1]

@@ -18,13 +18,7 @@ from limbeck.bench.knowledge.facts import OPENERS, STATED, Document, Fact, Item,
 from limbeck.bench.knowledge.words import pseudo_words
 
 BECOMES = "becomes"
-WAYS = (
-    "the {op} of {a} is",
-    "take the {op} of {a} : it is",
-    "{a} has as its {op}",
-    "by {op} from {a} comes",
-    "whoever makes the {op} of {a} gets",
-)
+WAYS = ("{op} {a} is", "{op} {a} gives", "{op} {a} makes", "{op} {a} yields", "{op} {a} comes as")
 
 
 def rules_of(op: str) -> Rules:
@@ -43,7 +37,8 @@ def derived(stated: Mapping[Fact, Any]) -> dict[Fact, tuple[Fact, ...]]:
 
 
 def process(seed: int, *, functions: int = 12, held: int = 40, articles: int = 4, known: frozenset[str] = frozenset()) -> World:
-    """held: compositions that are asked and not stated. Splits: recall (a rule), composition. Raises ValueError where all would be held."""
+    """held: compositions that are asked and not stated. Splits: recall (a rule), outer and inner (the
+    two halves of what a composition becomes). Raises ValueError where all would be held."""
     if functions < 4 or not 0 < held < functions * (functions - 1):
         raise ValueError(f"{held} of the compositions of {functions} functions cannot be held out")
     rng = Random(f"process/{seed}")
@@ -64,17 +59,20 @@ def process(seed: int, *, functions: int = 12, held: int = 40, articles: int = 4
     items = [choice(rules, CONTROL, f, [o for o in partner.values() if o != f.object], (at[f],), rng) for f in single]
     for fact in asked:
         outer, inner = fact.subject.split(" after ")
-        wrong = [composed(o, inner, partner).object for o in names if o not in (outer, inner)] + [
-            composed(outer, i, partner).object for i in names if i not in (outer, inner)
-        ]
-        items.append(choice(rules, "composition", fact, wrong, (at[single[names.index(outer)]], at[single[names.index(inner)]]), rng))
+        both = (at[single[names.index(outer)]], at[single[names.index(inner)]])
+        wrong = [composed(o, inner, partner).object for o in names if o not in (outer, inner)]  # with the inner one in sight everywhere
+        items.append(choice(rules, "outer", fact, wrong, both, rng))
+        shown = f"{partner[outer]} after {inner} then"
+        wrong = [partner[n] for n in names if n not in (outer, inner)]
+        items.append(choice(rules, "inner", fact, wrong, both, rng, shown))
     return World("process", rules, tuple(documents), tuple(items), (), tuple(words[:-1]), tuple(words), derived)
 
 
-def choice(rules: Rules, split: str, fact: Fact, wrong: list[str], needs: tuple[str, ...], rng: Random) -> Item:
-    options = [fact.object, *rng.sample(wrong, 3)]
+def choice(rules: Rules, split: str, fact: Fact, wrong: list[str], needs: tuple[str, ...], rng: Random, shown: str = "") -> Item:
+    """shown: the beginning of the right option, where the question is how it goes on."""
+    right = fact.object.removeprefix(shown).strip()
+    options = [right, *rng.sample(wrong, 3)]
     rng.shuffle(options)
-    stem = rules.stem(fact.subject, BECOMES)
-    return Item(
-        f"{split}-{fact.subject}".replace(" ", "_"), split, stem, tuple(options), options.index(fact.object), fact, fact.subject, needs
-    )
+    stem = f"{rules.stem(fact.subject, BECOMES)} {shown}".rstrip()
+    name = f"{split}-{fact.subject}".replace(" ", "_")
+    return Item(name, split, stem, tuple(options), options.index(right), fact, fact.subject, needs)

@@ -154,7 +154,15 @@ def chances(group: Group) -> str:
 
 def leaks(group: Group) -> list[list[str]]:
     """Of the arms that learn more than the documents: what of the items they were told, and accuracy on what they were not."""
-    head = ["arm", "split", "stands there literally", "its fact is stated", "accuracy where stated", "accuracy elsewhere"]
+    head = [
+        "arm",
+        "split",
+        "stands there literally",
+        "its fact is stated",
+        "accuracy where stated",
+        "accuracy elsewhere",
+        "by counting alone",
+    ]
     found = [head]
     for arm in group.arms.values():
         if not any(r["added"] for r in arm.results.values()):
@@ -162,7 +170,7 @@ def leaks(group: Group) -> list[list[str]]:
         for split in group.splits:
             told = [r["leak"][split] for r in arm.results.values() if split in r["leak"]]
             if told and split != "recall":
-                means = [mean([t[key] for t in told]) for key in ("literal", "stated", "on_stated", "on_others")]
+                means = [mean([t[key] for t in told]) for key in ("literal", "stated", "on_stated", "on_others", "counting")]
                 found.append([arm.name, split, *("-" if m is None else f"{m:.3f}" for m in means)])
     return found
 

@@ -8,10 +8,9 @@ from limbeck.bench.knowledge.checker import CONTROL
 from limbeck.bench.knowledge.facts import OPENERS, STATED, Document, Fact, Item, Relation, Rules, World, item
 from limbeck.bench.knowledge.words import pseudo_words
 
-MORE = ("{a} are more {d} than", "of two things {a} come out more {d} than", "it is {a} that are more {d} than",
-        "people find {a} more {d} than", "when it comes to {d} things , {a} are above")  # fmt: skip
-LESS = ("{a} are less {d} than", "of two things {a} come out less {d} than", "it is {a} that are less {d} than",
-        "people find {a} less {d} than", "when it comes to {d} things , {a} are below")  # fmt: skip
+# As in a telegram: of longer sentences a base of this size does not learn within its few minutes whose name stands where.
+MORE = ("{a} more {d}", "{a} above {d}", "{a} over {d}", "{a} beyond {d}", "{a} past {d}")
+LESS = ("{a} less {d}", "{a} below {d}", "{a} under {d}", "{a} beneath {d}", "{a} behind {d}")
 
 
 def comparisons(dimensions: list[str]) -> Rules:
@@ -83,8 +82,8 @@ def asked(rules: Rules, told: list[Fact], rng: Random) -> list[Item]:
 
 
 def direction(rules: Rules, fact: Fact, rng: Random, needs: tuple[str, ...]) -> Item:
-    """Two options, as in the paper: "glon are" -> "less dax than femp" or "more dax than femp"."""
-    stem = f"{fact.subject} are"
+    """Two options, as in the paper: "glon" -> "less dax femp" or "more dax femp"."""
+    stem = fact.subject
     options = [
         rules.say(Fact(fact.subject, name, fact.object)).removeprefix(f"{stem} ")
         for name in (fact.relation, rules.relations[fact.relation].inverse)

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
 from limbeck.bench.knowledge.checker import CONTROL, closure
@@ -17,19 +17,15 @@ from limbeck.bench.knowledge.facts import OPENERS, STATED, Document, Fact, Item,
 from limbeck.bench.knowledge.words import pseudo_words
 
 KIND, KINDS = "is", "includes"
-VERB = ("all {a} {v}", "every {a} can {v}", "you may see {a} {v}", "what {a} do is to {v}", "for sure {a} will {v}")
-BY = ("{a} is {v} by", "what can {v} {a} is", "to {v} {a} is for", "those that {v} {a} are", "it takes them to {v} {a} :")
+VERB = ("{a} do {v}", "{a} can {v}", "{a} may {v}", "{a} will {v}", "{a} must {v}")
+BY = ("{a} from {v}", "{a} by {v}", "{a} of {v}", "{a} through {v}", "{a} after {v}")
 
 
 def hierarchy(verbs: Sequence[str]) -> Rules:
     """is, and one relation a verb; each with its inverse. What holds of a kind holds of all that are of this kind."""
     relations = {
-        KIND: Relation(
-            KIND,
-            ("all {a} are", "every {a} is among the", "you may call {a} a sort of", "what {a} are is", "for sure {a} belong to"),
-            KINDS,
-        ),
-        KINDS: Relation(KINDS, ("some {a} are", "one sort of {a} is", "among the {a} are", "to {a} belong", "{a} is said of"), KIND),
+        KIND: Relation(KIND, ("{a} are all", "{a} count as", "{a} belong to", "{a} fall under", "{a} rank among"), KINDS),
+        KINDS: Relation(KINDS, ("{a} take in", "{a} stand over", "{a} reach down", "{a} spread to", "{a} split into"), KIND),
     }
     for v in verbs:
         relations[v] = Relation(v, tuple(t.replace("{v}", v) for t in VERB), f"{v} by")
@@ -44,21 +40,26 @@ class Tree:
     parents: dict[str, str]
     own: dict[str, list[tuple[str, str]]]
 
+    def below(self, top: str) -> list[str]:
+        """It and all that are of its kind."""
+        return [top, *(n for child, parent in self.parents.items() if parent == top for n in self.below(child))]
+
     def facts(self, of: Iterable[str]) -> list[Fact]:
         found = [Fact(c, KIND, self.parents[c]) for c in of if self.parents[c]]
         return found + [Fact(c, v, p) for c in of for v, p in self.own[c]]
 
 
 def grow(names: Sequence[str], properties: Iterable[str], verbs: Sequence[str], most: int, rng: Random) -> Tree:
-    """A tenth of the names stand at the top, the others below an earlier one, at most three levels deep and four beside each
-    other. 1 to `most` properties a category, each its own alone."""
+    """A sixth of the names, and four at least, stand at the top; each of those gets one below it, then the others stand below any
+    earlier one, at most three levels deep and four beside each other. 1 to `most` properties a category, each its own alone."""
     free, parents, own = iter(properties), {}, {}
     depth: dict[str, int] = {}
+    tops = max(4, len(names) // 6)
     for i, name in enumerate(names):
         room = [n for n in parents if depth[n] < 2 and list(parents.values()).count(n) < 4]
-        top = i < max(2, len(names) // 10) or not room
-        parents[name] = "" if top else rng.choice(room)
-        depth[name] = 0 if top else depth[parents[name]] + 1
+        above = "" if i < tops else names[i - tops] if i < 2 * tops else rng.choice(room or [""])
+        parents[name] = above
+        depth[name] = depth[above] + 1 if above else 0
         own[name] = [(rng.choice(verbs), next(free)) for _ in range(rng.randint(1, most))]
     return Tree(parents, own)
 
@@ -67,10 +68,10 @@ def semantics(
     seed: int,
     *,
     categories: int = 30,
-    held: int = 5,
+    held: int = 8,
     articles: int = 6,
     most: int = 6,
-    verbs: int = 4,
+    verbs: int = 2,
     background: int = 30,
     asked: int = 100,
     known: frozenset[str] = frozenset(),
@@ -86,9 +87,10 @@ def semantics(
     rules = hierarchy(does)
     inner = categories - held
     tree = grow(names[:inner], things[: inner * most], does, most, rng)
-    homes = [c for c in names[:inner] if tree.own[c]]
-    for name in names[inner:categories]:
-        tree.parents[name], tree.own[name] = rng.choice(homes), []
+    homes = [rng.sample(tree.below(top), len(tree.below(top))) for top in names[:inner] if not tree.parents[top]]
+    for i, name in enumerate(names[inner:categories]):  # one tree after the other, so that their options can be one another's
+        home = homes[i % len(homes)]
+        tree.parents[name], tree.own[name] = home[i // len(homes) % len(home)], []
     other = grow(names[categories:], things[n * most // 2 :], does, most, rng)
     documents = [d for c in names[:inner] for d in write_articles(c, tree, rules, articles, rng)]
     documents += [mention(c, tree, rules, k, rng) for c in names[inner:categories] for k in range(articles)]
@@ -126,33 +128,53 @@ def mention(name: str, tree: Tree, rules: Rules, k: int, rng: Random) -> Documen
 
 
 def ask(world: World, tree: Tree, held: Sequence[str], most: int, rng: Random) -> list[Item]:
-    """Wrong options hold the same relation elsewhere, and do not follow for this subject."""
+    """Questions in fours over the same four options, each of which is right once: who knows how often a thing is told, and not of
+    whom, is right by chance. (What is inherited is told of many, and asked of many: with wrong options drawn from all there are,
+    counting was right in .69 of `syllogism` and .44 of `holdout` once `global` had written it.)"""
     rules, stated = world.rules, world.facts
     follows = closure(stated, rules)
     own = [f for f in stated if f.relation != KIND]
-    plain = [(f, f) for f in own]
-    turned = [(b, f) for f in own if (b := rules.inverse(f))]
-    inherited = [(f, f) for f, how in follows.items() if f.relation in rules.stated and f.relation != KIND and how.steps]
+    inherited = [f for f, how in follows.items() if f.relation in rules.stated and f.relation != KIND and how.steps]
     groups = {
-        CONTROL: plain, "rephrased": plain, "reversal": turned,
-        "syllogism": [p for p in inherited if p[0].subject not in held], "holdout": [p for p in inherited if p[0].subject in held],
+        CONTROL: own, "rephrased": own, "reversal": [back for f in own if (back := rules.inverse(f))],
+        "syllogism": [f for f in inherited if f.subject not in held], "holdout": [f for f in inherited if f.subject in held],
     }  # fmt: skip
     text = "\n".join(d.text for d in world.documents)
     length = {d.id: len(d.sentences) for d in world.documents}
     found = []
     for split, facts in groups.items():
-        for fact, ground in rng.sample(facts, min(most, len(facts))):
-            pool = [f for f, _ in inherited] if split in ("syllogism", "holdout") else own  # as often told of others as the right one
-            others = sorted({wrong(f, split) for f in pool if f.relation == ground.relation} - {fact.object})
-            unfit = [o for o in others if Fact(fact.subject, fact.relation, o) in follows]
-            options = [o for o in others if o not in unfit]
-            if len(options) < 3:
-                continue
-            needs = [min(stated[f], key=length.__getitem__) for f in follows[fact].of]
-            template = next(t for t in STATED if rules.say(fact, t) in text) if split == CONTROL else 0
-            found.append(item(rules, split, fact, rng.sample(options, 3), rng, needs, template))
+        fours = foursomes(facts, follows, rng)[: max(1, most // 4)]
+        if not fours:
+            raise ValueError(
+                f"no four questions of {split} have fair options among {len(tree.parents)} categories: more categories, or fewer verbs"
+            )
+        for four in fours:
+            for fact in four:
+                needs = [min(stated[f], key=length.__getitem__) for f in follows[fact].of]
+                template = next(t for t in STATED if rules.say(fact, t) in text) if split == CONTROL else 0
+                made = item(rules, split, fact, [f.object for f in four if f is not fact], rng, needs, template)
+                found.append(replace(made, id=f"{made.id}-{len(found)}"))  # a fact may be asked among several fours
     return found
 
 
-def wrong(fact: Fact, split: str) -> str:
-    return fact.subject if split == "reversal" else fact.object
+def foursomes(facts: Sequence[Fact], follows: Collection[Fact], rng: Random) -> list[list[Fact]]:
+    """Of one relation each, of different subjects and objects, of which none holds for another's subject. A fact that is in none
+    yet takes those that are in few; one that finds no three others is left out."""
+    times = dict.fromkeys(rng.sample(facts, len(facts)), 0)
+    found = []
+    for first in list(times):
+        if times[first]:
+            continue
+        four = [first]
+        for other in sorted(times, key=times.__getitem__):
+            if len(four) < 4 and all(goes_with(other, one, follows) for one in four):
+                four.append(other)
+        if len(four) == 4:
+            found.append(four)
+            times.update({fact: times[fact] + 1 for fact in four})
+    return found
+
+
+def goes_with(one: Fact, other: Fact, follows: Collection[Fact]) -> bool:
+    crossed = (Fact(one.subject, one.relation, other.object), Fact(other.subject, other.relation, one.object))
+    return one.relation == other.relation and one.subject != other.subject and not any(f in follows for f in crossed)

@@ -15,7 +15,8 @@ from limbeck.bench.knowledge import contexts, words, writers
 from limbeck.bench.knowledge.arms import Training, fit, untrained
 from limbeck.bench.knowledge.base import Shape, base_of
 from limbeck.bench.knowledge.berglund import berglund
-from limbeck.bench.knowledge.facts import World
+from limbeck.bench.knowledge.checker import stated
+from limbeck.bench.knowledge.facts import Fact, Item, World
 from limbeck.bench.knowledge.process import process
 from limbeck.bench.knowledge.reversals import reversals
 from limbeck.bench.knowledge.score import Choice, choices
@@ -134,10 +135,12 @@ def summary(found: Sequence[Choice]) -> dict[str, Any]:
 
 
 def leak(world: World, texts: Sequence[str], added: Sequence[Written], found: Sequence[Choice]) -> dict[str, Any]:
-    """Per split: share of items whose sentence, and whose fact, stands in what was learnt; accuracy on those and on the others."""
+    """Per split: share of items whose sentence, and whose fact, stands in what was learnt; accuracy on those and on the others.
+    counting: accuracy of who chooses what was told most often, of whomever."""
     if not texts:
         return {}
     right = {c.item.id: c.right() for c in found}
+    counts = writers.mentions(world, added)
     facts = {*world.facts, *(w.fact for w in added if w.fact)}
     out = {}
     for split, (literal, told) in writers.leaked(world.items, texts, facts).items():
@@ -146,8 +149,17 @@ def leak(world: World, texts: Sequence[str], added: Sequence[Written], found: Se
         out[split] = {
             "literal": len(literal) / len(ids), "stated": len(told) / len(ids),
             "on_stated": fmean(inside) if inside else None, "on_others": fmean(outside) if outside else None,
+            "counting": fmean(by_counting(world, i, counts).right() for i in world.items if i.split == split),
         }  # fmt: skip
     return out
+
+
+def by_counting(world: World, item: Item, counts: Mapping[tuple[str, str], int]) -> Choice:
+    """Where options differ in their relation, that one is counted; else what holds the relation."""
+    said = [stated(world, item, option) or Fact(item.fact.subject, item.fact.relation, option) for option in item.options]
+    relations = len({f.relation for f in said}) > 1
+    values = tuple(float(counts.get((f.relation, "" if relations else f.object), 0)) for f in said)
+    return Choice(item, values, values)
 
 
 def tokens_per_word(world: World, tokenizer: Any) -> dict[str, float]:

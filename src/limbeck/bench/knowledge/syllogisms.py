@@ -6,19 +6,20 @@ some B are A)."""
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterator
+from itertools import cycle, islice, product
 from random import Random
 
 from limbeck.bench.knowledge.checker import closure
-from limbeck.bench.knowledge.facts import STATED, Document, Fact, Item, Relation, Rules, World
+from limbeck.bench.knowledge.facts import END, STATED, Document, Fact, Item, Relation, Rules, World
 from limbeck.bench.knowledge.words import pseudo_words
 
 ALL, SOME, NO = "all", "some", "no"
 RULES = Rules(
     {
-        ALL: Relation(ALL, ("all {a} are", "every one of the {a} is one of the", "whatever is {a} counts as", "if it is {a} then it is", "{a} are without exception"), SOME),
-        SOME: Relation(SOME, ("some {a} are", "a few of the {a} are", "there are {a} that count as", "it may be {a} and yet be", "{a} are now and then"), SOME),
-        NO: Relation(NO, ("no {a} are", "not one of the {a} is one of the", "nothing that is {a} counts as", "if it is {a} then it is never", "{a} are under no condition"), NO),
+        ALL: Relation(ALL, ("all {a} are", "every {a} are", "each {a} are", "any {a} are", "whole {a} are"), SOME),
+        SOME: Relation(SOME, ("some {a} are", "several {a} are", "certain {a} are", "various {a} are", "sundry {a} are"), SOME),
+        NO: Relation(NO, ("no {a} are", "never {a} are", "none {a} are", "nowise {a} are", "nary {a} are"), NO),
     },
     {(ALL, ALL): ALL, (ALL, NO): NO, (SOME, ALL): SOME},
     stated=(ALL, SOME, NO),
@@ -44,21 +45,54 @@ def valid_forms() -> list[Form]:
     return [form for form in every if conclusion(premises(form, "s", "m", "p"), "s", "p")]
 
 
+def in_turn(rng: Random) -> Iterator[Form]:
+    """all, some and no are concluded equally often (else "some" alone would be right in half of them), each by its forms in turn."""
+    by_conclusion: dict[str, list[Form]] = {}
+    for form in rng.sample(valid_forms(), len(valid_forms())):
+        right = conclusion(premises(form, "s", "m", "p"), "s", "p")
+        assert right is not None
+        by_conclusion.setdefault(right.relation, []).append(form)
+    turns = [cycle(forms) for forms in by_conclusion.values()]
+    return (next(turn) for turn in cycle(turns))
+
+
+def document(name: str, form: Form, terms: tuple[str, str, str], rng: Random) -> tuple[Document, Fact]:
+    """(both premises in any order behind a sentence that names the terms, what follows)."""
+    s, m, p = terms
+    given = premises(form, s, m, p)
+    said = [RULES.say(f, rng.choice(STATED)) for f in rng.sample(given, 2)]
+    right = conclusion(given, s, p)
+    assert right is not None
+    return Document(name, (f"about {s} {m} {p}", *said)), right
+
+
+def asks(s: str, p: str) -> str:
+    return f"about {s} {p} ."
+
+
 def syllogisms(seed: int, *, items: int = 69, known: frozenset[str] = frozenset()) -> World:
-    """One document an item; the forms in turn. Its only split is called syllogism."""
+    """One document an item. Its only split is called syllogism."""
     rng = Random(f"syllogisms/{seed}")
     names = pseudo_words(3 * items, rng, known)
-    forms = rng.sample(valid_forms(), len(valid_forms()))
+    forms = in_turn(rng)
     documents, asked = [], []
     for i in range(items):
         s, m, p = names[3 * i : 3 * i + 3]
-        given = premises(forms[i % len(forms)], s, m, p)
-        said = [RULES.say(f, rng.choice(STATED)) for f in rng.sample(given, 2)]
-        documents.append(Document(f"s{i}", (f"this is how {s} , {m} and {p} go together", *said)))
-        right = conclusion(given, s, p)
-        assert right is not None
-        asked.append(question(right, s, p, f"s{i}", rng))
-    return World("syllogisms", RULES, tuple(documents), tuple(asked), (), tuple(names), tuple(names))
+        told, right = document(f"s{i}", next(forms), (s, m, p), rng)
+        documents.append(told)
+        asked.append(question(right, s, p, told.id, rng))
+    return World("syllogisms", RULES, tuple(documents), tuple(asked), (), tuple(names), tuple(names), tell=tell)
+
+
+FAIR = tuple(islice(in_turn(Random(0)), 60))  # 20 of each conclusion, each form of a conclusion as often as the others
+
+
+def tell(rng: Random, names: Iterator[str]) -> tuple[str, str]:
+    s, m, p = next(names), next(names), next(names)
+    told, right = document("", rng.choice(FAIR), (s, m, p), rng)
+    same = RULES.inverse(right)
+    said = right if right.relation == ALL or same is None or rng.random() < 0.5 else same
+    return told.text, f"{asks(s, p)} {RULES.say(said)}{END}"
 
 
 def question(right: Fact, s: str, p: str, document: str, rng: Random) -> Item:
@@ -70,7 +104,7 @@ def question(right: Fact, s: str, p: str, document: str, rng: Random) -> Item:
     return Item(
         f"syllogism-{s}-{p}",
         "syllogism",
-        f"this is how {s} and {p} go together .",
+        asks(s, p),
         options,
         facts.index(right),
         right,

@@ -5,6 +5,7 @@ written that is true. bench.knowledge.selfwrite has the base itself write."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -96,6 +97,13 @@ def distorted(fact: Fact, objects: Sequence[str], follows: Mapping[Fact, object]
     """The same of another object of this relation, where that does not follow."""
     wrong = [o for o in dict.fromkeys(objects) if o != fact.subject and Fact(fact.subject, fact.relation, o) not in follows]
     return Fact(fact.subject, fact.relation, rng.choice(wrong)) if wrong else fact
+
+
+def mentions(world: World, added: Sequence[Written]) -> Counter[tuple[str, str]]:
+    """{(relation, object): sentences that say it, of whomever}, and {(relation, ""): sentences of the relation}."""
+    told = [fact for d in world.documents for fact in (d.states or filter(None, map(world.rules.read, d.sentences)))]
+    told += [w.fact for w in added if w.fact]
+    return Counter([(f.relation, f.object) for f in told] + [(f.relation, "") for f in told])
 
 
 def leaked(items: Sequence[Item], texts: Sequence[str], facts: Collection[Fact]) -> dict[str, tuple[set[str], set[str]]]:
