@@ -25,8 +25,8 @@ FRAME = "Input : Answer : what is it ? yes no"
 @dataclass(frozen=True)
 class Shape:
     """Of the model and its training. tokens: of a batch. most: facts of an episode. questions: behind its mark, at least. share: of
-    the texts of the last stage that are episodes. episodes: of a stage. room: sentences that are put before a
-    question. frame: it knows the product's own frame, too (framed.py, by stages of its own, without background)."""
+    the texts of the last stage that are episodes. episodes: of a stage. room: sentences that are put before a question. mastered: a
+    stage goes on, a twentieth of the steps at a time, until its loss is below; 0 = each has its share of the steps."""
 
     layers: int = 2
     width: int = 64
@@ -39,7 +39,7 @@ class Shape:
     questions: int = 8
     room: int = 6
     episodes: int = 6000
-    frame: bool = False
+    mastered: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,7 @@ def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int =
     """The folder of the base, trained now or found in scratch: the same for every arm of a world and seed."""
     from limbeck.engine.fresh import new_causal
 
-    if shape.frame:
-        from limbeck.bench.knowledge.framed import framed_base
-
-        return framed_base(world, shape, seed, scratch, threads)
-    trains = {name: value for name, value in asdict(shape).items() if name not in ("room", "frame")}
+    trains = {name: value for name, value in asdict(shape).items() if name != "room" and (name != "mastered" or value)}
     known = [asdict(f) for f in world.background] + [asdict(r) for r in world.rules.relations.values()]
     folder = scratch / f"base-{world.name}-{seed}-{sha_of([trains, known, list(world.pseudo), threads])}"
     if (folder / "trained.json").exists():
@@ -166,18 +162,31 @@ def trained(raw: Path, world: World, folder: Path, shape: Shape, seed: int, thre
     for whole."""
     from limbeck.bench.knowledge.arms import Training, fit
 
-    rng, told, start = Random(f"corpus/{seed}"), [], raw
-    plan = stages(shape)
-    for i, stage in enumerate(plan):
-        last = i == len(plan) - 1
-        training = Training(stage.steps, shape.tokens, shape.lr, "linear" if last else "constant_with_warmup", threads=threads)
-        found = fit(
-            start, corpus(world, shape, stage, rng), training, seed, after=MARK, only=None if last else partial(answers, world.rules)
-        )
-        start = folder if last else raw / str(i)  # never where it began: a base that was read is kept by its folder
+    rng, start = Random(f"corpus/{seed}"), raw
+    told: list[dict[str, Any]] = []
+
+    def learn(stage: Stage, steps: int, last: bool) -> float:
+        nonlocal start
+        training = Training(steps, shape.tokens, shape.lr, "linear" if last else "constant_with_warmup", threads=threads)
+        only = None if last or world.tell else partial(answers, world.rules)
+        found = fit(start, corpus(world, shape, stage, rng), training, seed, after=MARK, only=only)
+        start = folder if last else raw / str(len(told))  # never where it began: a base that was read is kept by its folder
         found.save(start)
-        told.append({**asdict(stage), "seconds": found.seconds, "loss": found.loss})
-    facts = {"shape": asdict(shape), "seconds": sum(t["seconds"] for t in told), "stages": told, "parameters": found.parameters}
+        facts = {"facts": stage.facts, "share": stage.share, "steps": steps, "seconds": found.seconds, "loss": found.loss}
+        told.append({**facts, "parameters": found.parameters})
+        return found.loss
+
+    *growth, last = stages(shape)
+    left, part = shape.steps - last.steps, max(1, shape.steps // 20)
+    for stage in growth:
+        if not shape.mastered:
+            learn(stage, stage.steps, False)
+        while shape.mastered and left >= part:
+            left -= part
+            if learn(stage, part, False) < shape.mastered:
+                break
+    learn(last, last.steps, True)
+    facts = {"shape": asdict(shape), "seconds": sum(t["seconds"] for t in told), "stages": told, "parameters": told[-1]["parameters"]}
     (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(raw, ignore_errors=True)
     return folder
