@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from limbeck.bench.knowledge import folder, frame
-from limbeck.bench.knowledge.base import Shape, base_of
+from limbeck.bench.knowledge.base import Shape
 from limbeck.bench.knowledge.facts import World
+from limbeck.bench.knowledge.framed import framed_base
 from limbeck.bench.knowledge.reversals import reversals
 from limbeck.engine.load import read_tokenizer
 from tests.conftest import call_limbeck
@@ -26,7 +27,7 @@ def world() -> World:
 @pytest.fixture(scope="module")
 def ended(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     work = tmp_path_factory.mktemp("knowledge")
-    base = base_of(world, Shape(layers=1, width=16, steps=8, tokens=600, episodes=40, frame=True), 0, work)
+    base = framed_base(world, Shape(layers=1, width=16, steps=9, tokens=600, episodes=40), 0, work)
     place = folder.write(world, "reversal", work / "world")
     arguments = ["--docs", place / "docs", "--test", place / "questions.jsonl", "--inferences-by", "base", "--threads", "1"]
     numbers = ["--set", "literal=keep,retrieval=words,epochs=2,lr=0.001", "--out", work / "run", "--json"]

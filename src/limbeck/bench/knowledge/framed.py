@@ -24,7 +24,7 @@ STAGES = (  # facts of an episode at most; how many are bare, quoted, framed (te
     (4, (4, 2, 2), 0.2031),
 )
 DONE = "seconds.txt"  # in the folder that a stage leaves: CPU seconds up to there
-FRAMED = Shape(layers=3, steps=2600, tokens=1024, lr=1e-3, episodes=18_000, frame=True)
+FRAMED = Shape(layers=3, steps=2600, tokens=1024, lr=1e-3, episodes=18_000)
 
 
 def framed_base(world: World, shape: Shape, seed: int, scratch: Path, threads: int = 1) -> Path:
