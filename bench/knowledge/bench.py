@@ -20,6 +20,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -33,6 +34,8 @@ from limbeck.testing.toys import toy
 HERE = Path(__file__).resolve().parent
 PROMPTS = ("prompt@teacher", "prompt+rag:4@teacher", "prompt+many@teacher")
 STUDENTS = ("full", "full+split:independent", "full+augment:local", "full+augment:both")
+OWN_PROMPTS = ("prompt", "prompt+many", "prompt+rag:4")
+OWN_STUDENTS = ("full", "full+split:independent", "full+augment:local")
 
 
 def run_one(errors: float, base: str, folder: Path, args: argparse.Namespace, out: Path) -> dict[str, Any]:
@@ -59,31 +62,40 @@ def run_one(errors: float, base: str, folder: Path, args: argparse.Namespace, ou
 
 def run_by_base(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     """200 comparisons of the study's world of reversals, one a document, asked from the other side."""
-    from limbeck.bench.knowledge.base import Shape, base_of
+    from limbeck.bench.knowledge import folder as brought
+    from limbeck.bench.knowledge.framed import FRAMED, framed_base
     from limbeck.bench.knowledge.reversals import reversals
+    from limbeck.bench.knowledge.telegraph import telegraphic
 
-    shown = reversals(args.seed, facts=args.documents, background=600, articles=1)
-    base = str(base_of(shown, Shape(), args.seed, work))
-    folder = work / "reversals"
-    (folder / "docs").mkdir(parents=True, exist_ok=True)
-    for document in shown.documents:
-        (folder / "docs" / f"{document.id}.txt").write_text(document.text + "\n")
-    rows = [
-        {"id": item.id, "input": item.stem, "output": item.options[item.gold], "choices": list(item.options)}
-        for item in shown.items
-        if item.split == "reversal"
-    ][: args.questions]
-    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    dimensions = sorted({name.partition(" ")[2] for name in shown.rules.relations})
-    declared = [{"a": f"more {d} than", "inverse": f"less {d} than"} for d in dimensions]
-    (folder / "prompt.md").write_text(f"---\nkind: choice\nrelations: {json.dumps(declared)}\n---\nGo on.\n")
-    recipes = [f"full@{base}", f"full+augment:local@{base}"]
-    numbers = ["literal=keep", f"epochs={args.epochs}", "lr=0.001", "max_length=60", "patience=100"]
+    shown = telegraphic(reversals(args.seed, facts=args.documents, background=0, articles=1))
+    base = str(framed_base(shown, FRAMED, args.seed, work))
+    folder = brought.write(shown, "reversal", work / "reversals", args.questions)
+    recipes = [*(f"{prompt}@{base}" for prompt in OWN_PROMPTS), *(f"{student}@{base}" for student in OWN_STUDENTS)]
+    numbers = ["literal=keep", "retrieval=words", f"epochs={args.epochs}", "lr=0.002", "patience=100"]
     command = [LIMBECK, "run", folder / "prompt.md", "--docs", folder / "docs", "--test", folder / "questions.jsonl", "--out", work / "run"]
     command += ["--inferences-by", "base", "--candidates", ",".join(recipes), "--json", "--seed", args.seed, "--threads", 1]
     seconds, said = timed([str(part) for part in [*command, "--budget", "5usd,2h", "--set", ",".join(numbers)]])
     report = json.loads(said)
-    return {**told(report, base), "run_s": round(seconds, 1), "base": json.loads((Path(base) / "trained.json").read_text())}
+    trained = json.loads((Path(base) / "trained.json").read_text())
+    return {**told(report, base), "run_s": round(seconds, 1), "recall": recall(report, base, work / "run", shown), "base": trained}
+
+
+def recall(report: dict[str, Any], base: str, run: Path, shown: Any) -> dict[str, float]:
+    """Of the documents' own sentences, the share that each student goes on with rightly, out of four: what it learnt can be asked for."""
+    from limbeck.engine.reader import load_student
+    from limbeck.types import Example
+
+    items = [item for item in shown.items if item.split == "recall"]
+    asked = [Example(id=item.id, input=item.stem, choices=item.options) for item in items]
+    found = {}
+    for row in report["rows"]:
+        model = run / "4-students" / row["id"] / "model"
+        if row["recipe"].startswith("full") and model.is_dir():
+            answers = load_student(model).predict(asked)
+            found[row["recipe"].replace(base, "base")] = fmean(
+                a.text == item.options[item.gold] for a, item in zip(answers, items, strict=True)
+            )
+    return found
 
 
 def told(report: dict[str, Any], base: str) -> dict[str, Any]:
@@ -117,6 +129,7 @@ def main() -> None:
     parser.add_argument("--price", default="0.15/0.60")
     parser.add_argument("--base")
     parser.add_argument("--by-base", action="store_true", help="the self-augmentation loop instead, without a teacher")
+    parser.add_argument("--name", default="result", help="of the file that is written beside this one")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
@@ -125,6 +138,7 @@ def main() -> None:
         if args.by_base:
             found = run_by_base(args, work)
             show([found])
+            print(f"inferences: {found['inferences']['measured']}\nrecall of the documents: {found['recall']}")
             return save(args.out, "by_base", {"arguments": shown(args), "run": found})
         folder = work / "world"
         if not folder.exists():
@@ -133,7 +147,7 @@ def main() -> None:
         base = args.base or str(toy(work / "base", CAUSAL, texts=words, seed=args.seed))
         found = [run_one(float(e), base, folder, args, work / f"run-{e}") for e in args.errors.split(",")]
     show(found)
-    save(args.out, "result", {"question": (__doc__ or "").split("\n")[0], "arguments": shown(args), "runs": found})
+    save(args.out, args.name, {"question": (__doc__ or "").split("\n")[0], "arguments": shown(args), "runs": found})
 
 
 def show(found: list[dict[str, Any]]) -> None:
@@ -147,7 +161,7 @@ def show(found: list[dict[str, Any]]) -> None:
 
 
 def shown(args: argparse.Namespace) -> dict[str, Any]:
-    return {key: value for key, value in vars(args).items() if key not in ("keep", "base", "out")}
+    return {key: value for key, value in vars(args).items() if key not in ("keep", "base", "out", "name")}
 
 
 if __name__ == "__main__":

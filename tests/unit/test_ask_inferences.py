@@ -120,3 +120,18 @@ def test_a_base_that_takes_no_instructions_goes_on_from_the_other_side() -> None
     ], "a statement without a relation has no other side"
     assert [(one.text, one.uses) for one in found.inferences] == [("The wug is lighter than the dax.", ("a#1",))]
     assert found.counts == {"requests": 3, "unreadable": 1, "transient": 1}
+
+
+def test_a_statement_without_capitals_is_gone_on_from_without_any() -> None:
+    """A tokenizer of whole words that knows wug alone would read another word, an unknown one."""
+    said = Said(("dax . and then",))
+    found = ask_cues({"a#1": "dax are more bim than wug ."}, read_relations([{"a": "more bim than", "inverse": "less bim than"}]), said)
+    assert said.requests[0].messages[0].content == "dax are more bim than wug . therefore wug are less bim than"
+    assert [one.text for one in found.inferences] == ["wug are less bim than dax."]
+
+
+def test_a_base_that_finds_no_end_has_said_nothing() -> None:
+    heavier = read_relations([{"a": "heavier than", "inverse": "lighter than"}])
+    said = Said((" the dax" + " dax" * 8,))
+    found = ask_cues({"a#1": "The dax is heavier than the wug."}, heavier, said)
+    assert not found.inferences and found.counts["unreadable"] == 1

@@ -78,6 +78,8 @@ def test_the_other_side_of_a_relation_is_local_and_says_how() -> None:
     assert (one.text, one.uses, one.scope) == ("The wug is lighter than the dax.", ("d.1",), "local")
     (back,) = infer({"d.1": "Dax and Wug, they say that Anna is next to Ben."}, HEAVIER, {"d.1": "d"})
     assert back.text == "Ben is next to Anna."
+    (small,) = infer({"d.1": "dax are heavier than wug ."}, HEAVIER, {"d.1": "d"})
+    assert small.text == "wug are lighter than dax.", "a tokenizer of whole words may know no capitals"
 
 
 def test_chains_name_every_document_and_stop_after_three_statements() -> None:

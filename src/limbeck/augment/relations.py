@@ -51,8 +51,11 @@ class Fact(NamedTuple):
 
     @property
     def text(self) -> str:
-        sentence = " ".join(self.said)
-        return f"{sentence[0].upper()}{sentence[1:]}."
+        return self.told("A")
+
+    def told(self, like: str) -> str:
+        """As a sentence that begins as `like` does."""
+        return f"{begun(' '.join(self.said), like)}."
 
 
 def read_relations(declared: Iterable[Any]) -> tuple[Relation, ...]:
@@ -101,6 +104,12 @@ def lowered(text: str, small: frozenset[str] = ARTICLES) -> str:
     return f"{first.lower()}{blank}{rest}" if first.lower() in small else text
 
 
+def begun(text: str, like: str) -> str:
+    """With a capital where `like` begins with one: who writes no capitals may have a tokenizer that knows none."""
+    small = like.lstrip()[:1].islower()
+    return text if small else f"{text[:1].upper()}{text[1:]}"
+
+
 def stated_in(statements: Mapping[str, str], relations: Sequence[Relation]) -> dict[str, Fact]:
     """{id: the relation that it states}. A word that begins a sentence, and is small elsewhere, is written small."""
     small = ARTICLES | {word for text in statements.values() for word in re.findall(r"[^\W_]+", text) if word.islower()}
@@ -123,7 +132,7 @@ def infer(statements: Mapping[str, str], relations: Sequence[Relation], document
     documents: {id of a statement: its document}, which a global inference names."""
     stated = stated_in(statements, relations)
     found = [
-        Inference(text=back.text, uses=(name,), why=f"{fact.phrase}, from the other side", scope="local")
+        Inference(text=back.told(statements[name]), uses=(name,), why=f"{fact.phrase}, from the other side", scope="local")
         for name, fact in stated.items()
         if (back := turned(fact, relations))
     ]
@@ -131,7 +140,9 @@ def infer(statements: Mapping[str, str], relations: Sequence[Relation], document
         uses = tuple(dict.fromkeys(documents[name] for name in names))
         for one in (fact, turned(fact, relations)):
             if one is not None:
-                found.append(Inference(text=one.text, uses=uses, why=f"{fact.phrase}: {' > '.join(path)}", scope="global"))
+                found.append(
+                    Inference(text=one.told(statements[names[0]]), uses=uses, why=f"{fact.phrase}: {' > '.join(path)}", scope="global")
+                )
     return found
 
 
