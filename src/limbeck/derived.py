@@ -260,6 +260,8 @@ def writing_numbers(recipe: Recipe, task: Task, sizes: Sizes, put: Any) -> None:
     why = "word embeddings learn nothing from few rows; an output matrix tied to them stays, too"
     put("freeze_embeddings", recipe.adapter == "full" and not small, "a small base was not taught many words yet" if small else why)
     put("patience", 10 if knowing else 3, "epochs without a dev score as good as the best before stopping")
+    if knowing and sizes.texts_alone:
+        put("slack", 1.0, "the last epoch is kept: questions that no document answers tell no epoch of plain training from another")
     put("losses", "lm", "cross-entropy of the right answer; lm+ul+ln also pushes the wrong ones away, and costs a pass per answer")
     put("normalise", "sum", "the probability of a whole answer is what lm trains; take mean with ln")
     short = len(render.system(task)) <= INSTRUCTION_CHARS
