@@ -126,5 +126,8 @@ def test_steps_are_reckoned_over_texts_and_what_is_going_to_follow_from_them() -
     assert trained_on(parse("full@tiny"), sizes) == 100
     ours = with_values(parse("full+augment:both@tiny-lm"), task, sizes, {})
     assert ours.value("epochs") == round(derived.KNOWING_STEPS / (500 / 16)) and ours.value("frame") is False
+    alone = with_values(parse("full@tiny-lm"), task, sizes, {})
+    assert alone.value("slack") == 1.0, "dev questions that no document answers would choose an epoch by chance"
     plain = with_values(parse("full@tiny-lm"), task, replace(sizes, train=50), {})
+    assert plain.value("slack") is None
     assert plain.value("epochs") == 10 and plain.value("frame") is None, "with rows, documents change nothing for it"
