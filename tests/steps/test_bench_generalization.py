@@ -222,3 +222,30 @@ def test_differences_are_paired_and_refuse_other_items():
     assert 0.3 < low < gap < high < 0.7
     with pytest.raises(ValueError, match="different items"):
         results.difference(ours, (((0.0, 2.0), (0.0, 1.0)) * 20,))
+
+
+# ---- a base that is stuck --------------------------------------------------------------------------------------------------
+
+
+def test_a_base_that_does_not_learn_to_read_is_started_again_and_in_the_end_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    losses = iter([0.9] * base.PATIENCE + [0.1] * 99)  # the first start is stuck at one fact, the second masters every stage at once
+    learnt: list[int] = []
+
+    class Fitted:
+        seconds, parameters = 1.0, 5
+
+        def __init__(self, steps: int) -> None:
+            self.loss = next(losses)
+            learnt.append(steps)
+
+        def save(self, folder: Path) -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(arms, "fit", lambda start, texts, training, *given, **named: Fitted(training.steps))
+    world, shape = reversals(0, facts=16, **WORLD), base.Shape(**{**TINY, "steps": 100, "mastered": 0.5, "episodes": 4})
+    told = json.loads((base.base_of(world, shape, 0, tmp_path) / "trained.json").read_text())
+    assert told["starts"] == 2 and [s["facts"] for s in told["stages"]] == [1, 2, 4, 4, 4]
+    assert learnt == [5] * (base.PATIENCE + 4) + [30]
+    losses = iter([0.9] * 999)
+    told = json.loads((base.base_of(world, shape, 1, tmp_path) / "trained.json").read_text())
+    assert told["starts"] == 4 and sum(s["steps"] for s in told["stages"]) == 100, "no step beyond what was given"

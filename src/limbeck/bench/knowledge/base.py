@@ -142,10 +142,11 @@ def answers(rules: Rules, tokenizer: Any) -> Callable[[Any], Any]:
     return learnt
 
 
+BASICS, PATIENCE = 2, 6  # a base that after six parts does not tell so many facts apart is stuck: another start is shorter
+
+
 def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int = 1) -> Path:
     """The folder of the base, trained now or found in scratch: the same for every arm of a world and seed."""
-    from limbeck.engine.fresh import new_causal
-
     trains = {name: value for name, value in asdict(shape).items() if name != "room" and (name != "mastered" or value)}
     known = [asdict(f) for f in world.background] + [asdict(r) for r in world.rules.relations.values()]
     folder = scratch / f"base-{world.name}-{seed}-{sha_of([trains, known, list(world.pseudo), threads])}"
@@ -153,19 +154,19 @@ def base_of(world: World, shape: Shape, seed: int, scratch: Path, threads: int =
         return folder
     raw = scratch / f"{folder.name}-raw"
     shutil.rmtree(raw, ignore_errors=True)
-    new_causal(raw, words_of(world), layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed)
+    fresh(raw, world, shape, seed)
     return trained(raw, world, folder, shape, seed, threads)
 
 
-def trained(raw: Path, world: World, folder: Path, shape: Shape, seed: int, threads: int = 1) -> Path:
+def trained(raw: Path, world: World, folder: Path, shape: Shape, seed: int, threads: int = 1, start_again: int = 3) -> Path:
     """Stage after stage, each from what the one before it left; writes the folder last, so that one that was broken off is not taken
-    for whole."""
+    for whole. start_again: how often other first weights are drawn where training is stuck, by its loss alone."""
     from limbeck.bench.knowledge.arms import Training, fit
 
     rng, start = Random(f"corpus/{seed}"), raw
     told: list[dict[str, Any]] = []
 
-    def learn(stage: Stage, steps: int, last: bool) -> float:
+    def learn(stage: Stage, steps: int, last: bool = False) -> float:
         nonlocal start
         training = Training(steps, shape.tokens, shape.lr, "linear" if last else "constant_with_warmup", threads=threads)
         only = None if last or world.tell else partial(answers, world.rules)
@@ -180,13 +181,24 @@ def trained(raw: Path, world: World, folder: Path, shape: Shape, seed: int, thre
     left, part = shape.steps - last.steps, max(1, shape.steps // 20)
     for stage in growth:
         if not shape.mastered:
-            learn(stage, stage.steps, False)
-        while shape.mastered and left >= part:
+            learn(stage, stage.steps)
+        for tried in range(1, 1 + left // part if shape.mastered else 1):
             left -= part
-            if learn(stage, part, False) < shape.mastered:
+            if learn(stage, part) < shape.mastered:
                 break
-    learn(last, last.steps, True)
-    facts = {"shape": asdict(shape), "seconds": sum(t["seconds"] for t in told), "stages": told, "parameters": told[-1]["parameters"]}
+            if stage.facts <= BASICS and tried == PATIENCE and start_again:
+                drawn = fresh(raw.with_name(f"{raw.name}-{start_again}"), world, shape, seed + 1000 * start_again)
+                shutil.rmtree(raw, ignore_errors=True)
+                return trained(drawn, world, folder, shape, seed, threads, start_again - 1)
+    learn(last, last.steps, last=True)
+    seconds = sum(t["seconds"] for t in told)
+    facts = {"shape": asdict(shape), "seconds": seconds, "stages": told, "parameters": told[-1]["parameters"], "starts": 4 - start_again}
     (folder / "trained.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(raw, ignore_errors=True)
     return folder
+
+
+def fresh(folder: Path, world: World, shape: Shape, seed: int) -> Path:
+    from limbeck.engine.fresh import new_causal
+
+    return new_causal(folder, words_of(world), layers=shape.layers, width=shape.width, positions=shape.positions, seed=seed)
