@@ -11,7 +11,8 @@ from typing import Any
 
 from limbeck import controls, flops, indexing, provenance, reasoning, registry, repairing, stats, structuring, synthetic
 from limbeck.candidates import UNANSWERED, Record, predictions
-from limbeck.engine.load import family_of_name, parameters_of_name
+from limbeck.engine.load import family_of_name
+from limbeck.engine.named import parameters_of_name
 from limbeck.human import every_row, human_answers
 from limbeck.registry import Metric
 from limbeck.run import RunFolder, read_json, read_lines

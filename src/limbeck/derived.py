@@ -9,7 +9,8 @@ from typing import Any
 from limbeck import registry, render
 from limbeck.contexts.chunks import OVERLAP, WORDS
 from limbeck.contexts.shots import NUMBERS
-from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, config_of_name, context_of, family_of_name, parameters_of_name
+from limbeck.engine.load import CAUSAL, ENCODER, SEQ2SEQ, context_of, family_of_name
+from limbeck.engine.named import config_of_name, parameters_of_name
 from limbeck.recipes import AXES, learns_documents
 from limbeck.render_structure import of_recipe
 from limbeck.types import TEACHER, Kind, Recipe, Task, Value

@@ -12,7 +12,7 @@ from limbeck.augment.exemplars import FEWEST, TRIES, K
 from limbeck.candidates import SINGLE_CALLS
 from limbeck.deployment import PROBES
 from limbeck.derived import GLOBAL_EACH, LOCAL_EACH, Sizes, trained_on
-from limbeck.engine.load import parameters_of_name
+from limbeck.engine.named import parameters_of_name
 from limbeck.knowing import Knowledge
 from limbeck.registry import Teacher
 from limbeck.tasks import by_teacher

@@ -14,7 +14,7 @@ from typing import Any
 
 from limbeck import candidates, compare, indexing, inferring, making, reasoning, recipes, registry, render, scoring, starting, supply
 from limbeck.candidates import Bench, Record
-from limbeck.engine.load import fetch_config
+from limbeck.engine.named import fetch_config
 from limbeck.errors import CapReached, LimbeckError, NoWinner, ProviderError
 from limbeck.log import Log
 from limbeck.planning import (

@@ -16,7 +16,8 @@ from limbeck.contexts.passages import build
 from limbeck.contexts.rerank import Reranker
 from limbeck.contexts.search import WAYS, Embed, PassageIndex, is_endpoint, open_embedder
 from limbeck.curate.leak_docs import told
-from limbeck.engine.load import ENCODER, family_of_name, find_folder, is_on_hub
+from limbeck.engine.load import ENCODER, family_of_name, find_folder
+from limbeck.engine.named import is_on_hub
 from limbeck.errors import UsageError
 from limbeck.log import Log
 from limbeck.recall import measure

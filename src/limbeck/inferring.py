@@ -17,7 +17,7 @@ from limbeck.augment import ask_inferences, relations
 from limbeck.augment.cues import ask_cues
 from limbeck.augment.inferences import Inference, negates, sort_out
 from limbeck.curate.leak_docs import told
-from limbeck.engine.load import config_of_name
+from limbeck.engine.named import config_of_name
 from limbeck.errors import UsageError
 from limbeck.knowing import Knowledge
 from limbeck.log import Log

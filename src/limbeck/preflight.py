@@ -14,7 +14,8 @@ from limbeck.bases.machine import hub_cache, is_cached
 from limbeck.curate.leak import remove_leaks
 from limbeck.curate.split import cut as cut_off
 from limbeck.curate.split import kept_together, make_splits, split_of, test_of_made
-from limbeck.engine.load import config_of_name, fetch_config, find_folder, is_on_hub
+from limbeck.engine.load import find_folder
+from limbeck.engine.named import config_of_name, fetch_config, is_on_hub
 from limbeck.errors import MissingError, UsageError
 from limbeck.need import is_offline
 from limbeck.registry import Teacher

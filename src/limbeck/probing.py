@@ -12,7 +12,7 @@ from pathlib import Path
 
 from limbeck import registry
 from limbeck.candidates import SINGLE_CALLS
-from limbeck.engine.load import bytes_of_name
+from limbeck.engine.named import bytes_of_name
 from limbeck.estimate import expected_passages, picker, spread
 from limbeck.types import Example, Frozen, Predictor, Recipe, Task
 

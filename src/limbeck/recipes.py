@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from limbeck import registry
 from limbeck.adapters.prompted_base import no_writer
-from limbeck.engine.load import ENCODER, config_of_name, family_of, family_of_name
+from limbeck.engine.load import ENCODER, family_of, family_of_name
+from limbeck.engine.named import config_of_name
 from limbeck.errors import UsageError
 from limbeck.types import Recipe
 

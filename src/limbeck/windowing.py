@@ -74,7 +74,7 @@ def known_window(teacher: str, given: Any) -> tuple[Value, Value] | None:
 
 def window_of_base(name: str) -> tuple[int, str] | None:
     """What a base of this machine takes: the length that it was trained with, where its maker says, else its positions."""
-    from limbeck.engine.load import config_of_name
+    from limbeck.engine.named import config_of_name
 
     if name in registry.names("bases"):
         length = getattr(registry.take("bases", name), "max_length", None)
