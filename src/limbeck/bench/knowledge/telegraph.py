@@ -1,9 +1,8 @@
-"""The same world told in as few words as can be: subject, relation, object; one wording each.
+"""The same world with one wording a relation, its name: subject, relation, object, and no opener before them.
 
-    glon are more dax than femp     ->     glon more dax femp
+    so , glon above dax femp     ->     glon more dax femp
 
-A base of a few minutes finds a name among several sentences where nothing stands between it and its relation, and does so
-late or never where five wordings put it in different places."""
+In the product's long frame a base of a few minutes did not learn five wordings (docs/LOG.md)."""
 
 from __future__ import annotations
 
