@@ -24,16 +24,15 @@ def new_causal(
     heads: int = 4,
     positions: int = 512,
     seed: int = 0,
-    tied: bool = True,
 ) -> Path:
-    """Every word and sign of the texts becomes one token; what is unknown is [UNK]. tied: the embedding is the output's, too, so that a
-    word that was seen on one side is known on the other. First weights are spread as small as BERT's (0.02): with those of
-    width ** -0.5 a model of two layers did not learn to copy a name. Returns the folder."""
+    """Every word and sign of the texts becomes one token; what is unknown is [UNK]. The embedding is the output's, too, so that a word
+    that was seen on one side is known on the other. First weights are spread as little as BERT's (0.02): with width ** -0.5 a
+    model of two layers did not learn to copy a name. Returns the folder."""
     tokenizer = word_tokenizer(texts, positions)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=heads, max_position_embeddings=positions, tie_word_embeddings=tied, initializer_range=0.02,
+        num_key_value_heads=heads, max_position_embeddings=positions, tie_word_embeddings=True, initializer_range=0.02,
         pad_token_id=0, bos_token_id=2, eos_token_id=3,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)

@@ -60,9 +60,11 @@ def fit(
     after: str = "",
     only: Callable[[Any], Only] | None = None,
 ) -> Student:
-    """texts: or rows, which are learnt as they are. after: a word; of a text that holds it, what stands behind it is learnt alone. only: tokenizer -> which tokens are learnt of
-    those that could be. A student that has learnt the texts whole: not what follows a prompt alone, or what stands first in a sentence would never
-    be a target, and could never be asked for (methods: "The Illusion of Latent Generalization", Table 1)."""
+    """A student that has learnt the texts whole: not what follows a prompt alone, or what stands first in a sentence would never be a
+    target, and could never be asked for (methods: "The Illusion of Latent Generalization", Table 1).
+
+    texts: or rows, which are learnt as they are. after: a word; of a text that holds it, what stands behind it is learnt alone.
+    only: tokenizer -> which tokens are learnt of those that could be."""
     from limbeck.engine.load import load_base
     from limbeck.engine.train import fit_model
 

@@ -19,6 +19,7 @@ from limbeck.bench.knowledge.facts import END, OPENERS, Fact, Rules, World
 from limbeck.types import sha_of
 
 MARK = "therefore"  # stands between what is given and what follows from it
+# words that only the vocabulary still has: without them every base begins with other first weights, and the results are others
 FRAME = "Input : Answer : what is it ? yes no"
 
 

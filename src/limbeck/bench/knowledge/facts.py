@@ -121,7 +121,8 @@ class Item:
 
 @dataclass(frozen=True)
 class World:
-    """documents: all there is to learn from. background: facts of other entities, or other facts of the same ones, that a base may know in every direction beforehand.
+    """documents: all there is to learn from. background: facts of other entities, or other
+    facts of the same ones, that a base may know in every direction beforehand.
     further: what follows by rules that are no chain of two facts: stated facts -> {fact: what it rests on}.
     tell: of a world whose documents are more than their facts, rng and names that are free -> (a document as its documents are, what
     a question on it is and its answer); an episode is made of these."""
